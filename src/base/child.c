@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * child - see child.h.
+ */
+#include "config.h"
+
+#include "base/child.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/counters.h"
+#include "base/err.h"
+
+static struct {
+	char name[32];
+	struct ipc_out out; /* one at a time: children have one thread */
+	bool sending;
+} child = { .name = "child" };
+
+static void child_log(void *ctx UNUSED, enum log_level level, const char *line)
+{
+	int rc;
+
+	if (child.sending) { /* a failure while sending must not send again */
+		log_relay(child.name, level, line);
+		return;
+	}
+	child.sending = true;
+	ipc_begin(&child.out, IPC_LOG);
+	ipc_put_u8(&child.out, (uint8_t)level);
+	ipc_put_str(&child.out, line);
+	rc = ipc_send(CHILD_FD, &child.out);
+	child.sending = false;
+	if (rc == ERR_AGAIN)
+		counter_inc(METRIC_LOG_LOST);
+	if (rc)
+		log_relay(child.name, level, line);
+}
+
+void child_open(enum role role, unsigned index)
+{
+	if (role == ROLE_PROXY)
+		snprintf(child.name, sizeof(child.name), "proxy/%u", index);
+	else
+		snprintf(child.name, sizeof(child.name), "%s", role_name(role));
+	log_open(child.name, LOG_TARGET_STDERR, LOG_FORMAT_TEXT);
+	log_set_sink(child_log, NULL);
+}
+
+const char *child_name(void)
+{
+	return child.name;
+}
+
+/* The few messages that must arrive: the master reads all the time, so a full socket means it hangs. */
+static void child_must_send(void)
+{
+	int rc = ipc_send(CHILD_FD, &child.out);
+
+	if (rc) {
+		log_relay(child.name, LOG_LEVEL_ERROR, "the master does not read its channel any more");
+		_exit(70);
+	}
+}
+
+void child_confirm(uint64_t generation, bool ready, const char *why)
+{
+	ipc_begin(&child.out, IPC_CONFIRM);
+	ipc_put_u64(&child.out, generation);
+	ipc_put_u8(&child.out, ready);
+	ipc_put_str(&child.out, why);
+	child_must_send();
+}
+
+void child_ready(const char *versions)
+{
+	ipc_begin(&child.out, IPC_READY);
+	ipc_put_str(&child.out, versions);
+	child_must_send();
+}
+
+int child_on_counters(struct ipc_in *in)
+{
+	uint32_t slot = ipc_get_u32(in);
+	int fd = ipc_take_fd(in);
+	int rc = ipc_end(in);
+
+	if (!rc && slot >= COUNTERS_SLOTS)
+		rc = ERR_BAD_MESSAGE;
+	if (!rc)
+		rc = counters_map(fd, slot);
+	if (fd != -1)
+		close(fd);
+	return rc;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clock - time as the loops see it.
+ *
+ * clock_now() is read once per loop turn and cached: cheap, and the same for everything
+ * that happens in a turn. Monotonic, in milliseconds since an unspecified start. Tests
+ * set it by hand.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* The cached time in ms; reads the clock at the first call. */
+int64_t clock_now(void);
+
+/* Reads the clock anew; called at the start of each turn. Does nothing after clock_fake(). */
+void clock_update(void);
+
+/* Monotonic microseconds, always read anew: for measuring, not for deadlines. */
+int64_t clock_us(void);
+
+/* Tests: from now on time is what the test says. */
+void clock_fake(int64_t ms);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * counters - see counters.h.
+ */
+#include "config.h"
+
+#include "base/counters.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+
+static struct counters_slot private_slot;
+static struct counters_slot *all = &private_slot; /* COUNTERS_SLOTS once mapped */
+static unsigned slots = 1;
+
+struct counters_slot *counters_mine = &private_slot;
+
+#define METRIC(id, t, n, l, h) [METRIC_##id] = { n, l, h, METRIC_TYPE_##t },
+#define HISTOGRAM(id, name, help)
+const struct metric_row metric_rows[METRIC_COUNT] = {
+#include "base/metrics.def"
+};
+#undef METRIC
+#undef HISTOGRAM
+
+#define METRIC(id, t, n, l, h)
+#define HISTOGRAM(id, n, h) [HISTOGRAM_##id] = { n, h },
+const struct histogram_row histogram_rows[HISTOGRAM_COUNT] = {
+#include "base/metrics.def"
+};
+#undef METRIC
+#undef HISTOGRAM
+
+const unsigned histogram_bounds[HISTOGRAM_BUCKETS] = { 1,   2,   5,    10,   20,   50,   100,
+						       200, 500, 1000, 2000, 3000, 5000, 10000 };
+
+int counters_create(void)
+{
+	int fd = memfd_create("inset-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd == -1)
+		return -1;
+	if (ftruncate(fd, (off_t)(sizeof(struct counters_slot) * COUNTERS_SLOTS)) == -1) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int counters_map(int fd, unsigned slot)
+{
+	void *p;
+	int m;
+
+	BUG_ON(slot >= COUNTERS_SLOTS);
+	p = mmap(NULL, sizeof(struct counters_slot) * COUNTERS_SLOTS, PROT_READ | PROT_WRITE,
+		 MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return ERR_NOMEM;
+	all = p;
+	slots = COUNTERS_SLOTS;
+	counters_mine = &all[slot];
+	for (m = 0; m < METRIC_COUNT; m++)
+		if (metric_rows[m].type == METRIC_TYPE_GAUGE)
+			counter_set((enum metric)m, 0);
+	return 0;
+}
+
+static void bump(uint64_t *v, uint64_t by)
+{
+	__atomic_store_n(v, __atomic_load_n(v, __ATOMIC_RELAXED) + by, __ATOMIC_RELAXED);
+}
+
+void counter_observe(enum histogram_id h, uint64_t ms)
+{
+	struct counters_histogram *to = &counters_mine->histogram[h];
+	unsigned i = 0;
+
+	while (i < HISTOGRAM_BUCKETS && ms > histogram_bounds[i])
+		i++;
+	bump(&to->bucket[i], 1);
+	bump(&to->sum, ms);
+	bump(&to->count, 1);
+}
+
+uint64_t counters_of(unsigned slot, enum metric m)
+{
+	return slot < slots ? __atomic_load_n(&all[slot].value[m], __ATOMIC_RELAXED) : 0;
+}
+
+uint64_t counters_sum(enum metric m)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < slots; i++)
+		sum += counters_of(i, m);
+	return sum;
+}
+
+void counters_histogram_sum(enum histogram_id h, struct counters_histogram *out)
+{
+	unsigned i, b;
+
+	*out = (struct counters_histogram){ 0 };
+	for (i = 0; i < slots; i++) {
+		const struct counters_histogram *from = &all[i].histogram[h];
+
+		for (b = 0; b <= HISTOGRAM_BUCKETS; b++)
+			out->bucket[b] += __atomic_load_n(&from->bucket[b], __ATOMIC_RELAXED);
+		out->sum += __atomic_load_n(&from->sum, __ATOMIC_RELAXED);
+		out->count += __atomic_load_n(&from->count, __ATOMIC_RELAXED);
+	}
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * counters - figures in shared pages.
+ *
+ * The master makes one memfd with a fixed number of slots; each process writes its own
+ * slot and `web` reads them all, so no figure is lost when a process dies. A restarted
+ * process takes its predecessor's slot: counters go on, gauges start at 0. Single writer
+ * per slot, relaxed atomics; before counters_map() everything goes to a private slot.
+ */
+#pragma once
+
+#include "base/util.h"
+
+enum metric {
+#define METRIC(id, type, name, labels, help) METRIC_##id,
+#define HISTOGRAM(id, name, help)
+#include "base/metrics.def"
+#undef METRIC
+#undef HISTOGRAM
+	METRIC_COUNT
+};
+
+enum histogram_id {
+#define METRIC(id, type, name, labels, help)
+#define HISTOGRAM(id, name, help) HISTOGRAM_##id,
+#include "base/metrics.def"
+#undef METRIC
+#undef HISTOGRAM
+	HISTOGRAM_COUNT
+};
+
+enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE };
+
+#define COUNTERS_SLOTS    80 /* master, web, media, scaler and up to 76 proxies */
+#define HISTOGRAM_BUCKETS 14
+
+struct counters_histogram {
+	uint64_t bucket[HISTOGRAM_BUCKETS + 1]; /* not cumulative; the last is +Inf */
+	uint64_t sum;
+	uint64_t count;
+};
+
+struct counters_slot {
+	uint64_t value[METRIC_COUNT];
+	struct counters_histogram histogram[HISTOGRAM_COUNT];
+};
+
+/* This process's slot; never NULL. */
+extern struct counters_slot *counters_mine;
+
+/* A new memfd for all slots, or -1. The caller owns the descriptor. */
+int counters_create(void) MUSTCHECK;
+
+/* Maps all slots and writes into `slot` from now on; its gauges become 0. 0 or ERR_*. fd stays the caller's. */
+int counters_map(int fd, unsigned slot) MUSTCHECK;
+
+static inline void counter_add(enum metric m, uint64_t by)
+{
+	uint64_t *v = &counters_mine->value[m];
+
+	__atomic_store_n(v, __atomic_load_n(v, __ATOMIC_RELAXED) + by, __ATOMIC_RELAXED);
+}
+
+static inline void counter_inc(enum metric m)
+{
+	counter_add(m, 1);
+}
+
+/* Gauges. */
+static inline void counter_dec(enum metric m)
+{
+	counter_add(m, (uint64_t)-1);
+}
+
+static inline void counter_set(enum metric m, uint64_t value)
+{
+	__atomic_store_n(&counters_mine->value[m], value, __ATOMIC_RELAXED);
+}
+
+void counter_observe(enum histogram_id h, uint64_t ms);
+
+/* Sum over all slots. Reads the private slot where nothing is mapped. */
+uint64_t counters_sum(enum metric m);
+uint64_t counters_of(unsigned slot, enum metric m);
+void counters_histogram_sum(enum histogram_id h, struct counters_histogram *out);
+
+/* Rows of metrics.def, for output. labels is "" where there are none. */
+struct metric_row {
+	const char *name;
+	const char *labels;
+	const char *help;
+	enum metric_type type;
+};
+extern const struct metric_row metric_rows[METRIC_COUNT];
+struct histogram_row {
+	const char *name;
+	const char *help;
+};
+extern const struct histogram_row histogram_rows[HISTOGRAM_COUNT];
+extern const unsigned histogram_bounds[HISTOGRAM_BUCKETS];

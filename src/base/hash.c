@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hash - see hash.h. SHA from libcrypto; SipHash-2-4 after Aumasson and Bernstein's paper.
+ */
+#include "config.h"
+
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/err.h"
+
+struct hash {
+	EVP_MD_CTX *ctx; /* owned */
+};
+
+struct hash *hash_sha256_new(void)
+{
+	struct hash *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->ctx = EVP_MD_CTX_new();
+	if (!h->ctx || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1)
+		hash_free(&h);
+	return h;
+}
+
+int hash_update(struct hash *h, const void *p, size_t len)
+{
+	return EVP_DigestUpdate(h->ctx, p, len) == 1 ? 0 : ERR_NOMEM;
+}
+
+int hash_final(struct hash *h, uint8_t sum_out[HASH_SHA256_LEN])
+{
+	return EVP_DigestFinal_ex(h->ctx, sum_out, NULL) == 1 ? 0 : ERR_NOMEM;
+}
+
+void hash_free(struct hash **hp)
+{
+	struct hash *h = *hp;
+
+	*hp = NULL;
+	if (!h)
+		return;
+	EVP_MD_CTX_free(h->ctx);
+	free(h);
+}
+
+int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN])
+{
+	return EVP_Digest(p, len, sum_out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
+}
+
+int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN])
+{
+	return EVP_Digest(p, len, sum_out, NULL, EVP_sha1(), NULL) == 1 ? 0 : ERR_NOMEM;
+}
+
+void hash_random(void *p, size_t len)
+{
+	uint8_t *at = p;
+
+	while (len) {
+		ssize_t n = getrandom(at, MIN_OF(len, (size_t)256), 0);
+
+		BUG_ON(n <= 0);
+		at += n;
+		len -= (size_t)n;
+	}
+}
+
+static uint64_t rotate(uint64_t x, int by)
+{
+	return x << by | x >> (64 - by);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[0] = rotate(v[0], 32);
+	v[2] += v[3];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+	v[3] ^= word;
+	sip_round(v);
+	sip_round(v);
+	v[0] ^= word;
+}
+
+uint64_t hash_keyed(const void *p, size_t len)
+{
+	static uint64_t key[2];
+	static bool drawn;
+	const uint8_t *at = p;
+	size_t left = len;
+	uint64_t v[4], word;
+	int i;
+
+	if (!drawn) {
+		hash_random(key, sizeof(key));
+		drawn = true;
+	}
+	v[0] = key[0] ^ 0x736f6d6570736575ULL;
+	v[1] = key[1] ^ 0x646f72616e646f6dULL;
+	v[2] = key[0] ^ 0x6c7967656e657261ULL;
+	v[3] = key[1] ^ 0x7465646279746573ULL;
+	for (; left >= 8; at += 8, left -= 8) {
+		memcpy(&word, at, 8);
+		sip_word(v, word);
+	}
+	word = (uint64_t)len << 56;
+	for (i = 0; left; i++, left--)
+		word |= (uint64_t)at[i] << (8 * i);
+	sip_word(v, word);
+	v[2] ^= 0xff;
+	for (i = 0; i < 4; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}

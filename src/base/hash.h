@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hash - SHA sums, random bytes and a keyed hash for tables.
+ */
+#pragma once
+
+#include "base/util.h"
+
+#define HASH_SHA256_LEN 32
+#define HASH_SHA1_LEN   20
+
+/* A running SHA-256; new returns NULL when out of memory. */
+struct hash;
+struct hash *hash_sha256_new(void) MUSTCHECK;
+int hash_update(struct hash *h, const void *p, size_t len) MUSTCHECK;
+/* Writes the sum; the object may only be freed afterwards. */
+int hash_final(struct hash *h, uint8_t sum_out[HASH_SHA256_LEN]) MUSTCHECK;
+void hash_free(struct hash **h);
+
+/* Whole buffers at once: 0 or ERR_NOMEM. */
+int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN]) MUSTCHECK;
+int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN]) MUSTCHECK;
+
+/* len random bytes from the kernel; cannot fail once the kernel is up (else it is a bug). */
+void hash_random(void *p, size_t len);
+
+/*
+ * SipHash-2-4 under a key drawn once per process: for tables that peers fill. Different
+ * in every process and run.
+ */
+uint64_t hash_keyed(const void *p, size_t len);

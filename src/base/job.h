@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job - a request to the media process with a deadline, and its result.
+ *
+ * A job carries profile and limits by value, so the media process need not know which
+ * generation a proxy runs. Shared by stream (asks), filters (fill in) and media (answers).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/hash.h"
+#include "base/ipc.h"
+#include "base/picture.h"
+
+#define JOB_URL_MAX 2048 /* bytes of a URL; longer ones are not fetched */
+
+enum job_status {
+#define JOB_STATUS(name, label) JOB_##name,
+#include "base/job-status.def"
+#undef JOB_STATUS
+	JOB_STATUS_COUNT
+};
+
+/* "ok", "address" ... */
+const char *job_status_name(enum job_status s);
+
+struct job {
+	uint64_t id;            /* chosen by the sender, unique on its channel */
+	const char *url;        /* without fragment; at most JOB_URL_MAX */
+	const char *declared;   /* MIME type that the message gave, or "" */
+	uint64_t sender;        /* keyed hash of the sender's bare JID or of the connection: for rates */
+	uint32_t deadline_ms;   /* from now; the answer is useless later */
+	bool cached_only;       /* never fetch */
+	bool no_store;          /* keep out of shared and persistent caches */
+	enum picture_output output;
+	uint16_t width;
+	uint16_t height;
+	uint32_t max_bytes;     /* of the thumbnail */
+	uint64_t fetch_max;     /* of the media */
+	uint32_t rate_per_min;  /* thumbnails a minute for this sender; 0: no limit */
+	uint32_t rate_burst;
+};
+
+struct job_result {
+	uint64_t id;
+	enum job_status status;
+	bool from_cache;
+	uint32_t max_age;       /* seconds the thumbnail stays valid; 0: do not keep */
+	/* The media, valid when status is JOB_OK. */
+	enum picture_format media_format;
+	uint32_t media_width;
+	uint32_t media_height;
+	uint64_t media_size;                    /* bytes of the whole body */
+	uint8_t media_sha256[HASH_SHA256_LEN];  /* of the whole body */
+	/* The thumbnail. */
+	enum picture_format format;
+	uint16_t width;
+	uint16_t height;
+	const uint8_t *bytes;   /* borrowed: from the message or from the cache */
+	size_t len;
+};
+
+/* JOB and RESULT as messages; get checks every range: 0 or ERR_BAD_MESSAGE. url and declared live in `in`. */
+void job_put(struct ipc_out *out, const struct job *j);
+int job_get(struct ipc_in *in, struct job *j) MUSTCHECK;
+void job_result_put(struct ipc_out *out, const struct job_result *r);
+int job_result_get(struct ipc_in *in, struct job_result *r) MUSTCHECK;

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Covers arena, buf, list, base64, hash, counters, log, err. Messages between processes
+ * are in test_ipc.c and test_job.c; pictures in test_picture_check.c.
+ */
+#include "config.h"
+
+#include "unit.h"
+
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/picture.h"
+
+static void arena_keeps_its_cap(void **state UNUSED)
+{
+	struct arena *a = arena_new(10000);
+	char *s;
+	int n = 0;
+
+	assert_non_null(a);
+	assert_null(arena_alloc(a, 10001));
+	assert_null(arena_alloc(a, SIZE_MAX));
+	assert_null(arena_alloc(a, SIZE_MAX - 8));
+	s = arena_printf(a, "%s-%d", "x", 42);
+	assert_string_equal(s, "x-42");
+	s = arena_strndup(a, "abcdef", 3);
+	assert_string_equal(s, "abc");
+	while (arena_alloc(a, 100))
+		n++;
+	assert_in_range(n, 80, 100);
+	assert_true(arena_used(a) <= 10000);
+	arena_free(&a);
+	assert_null(a);
+	arena_free(&a);
+}
+
+static void buf_keeps_its_cap(void **state UNUSED)
+{
+	struct buf b;
+	char chunk[100];
+	int i;
+
+	memset(chunk, 'x', sizeof(chunk));
+	buf_init(&b, 1000);
+	assert_null(b.p);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(buf_add(&b, chunk, sizeof(chunk)), 0);
+	assert_int_equal(buf_add(&b, "y", 1), ERR_FULL);
+	assert_int_equal(b.len, 1000);
+	buf_drop(&b, 999);
+	assert_int_equal(b.len, 1);
+	assert_int_equal(b.p[0], 'x');
+	assert_int_equal(buf_printf(&b, "%d", 12345), 0);
+	assert_memory_equal(b.p, "x12345", 6);
+	assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_FULL);
+	buf_fini(&b);
+	assert_null(b.p);
+	assert_int_equal(buf_add_str(&b, "again"), 0);
+	buf_fini(&b);
+}
+
+static void list_order_and_removal(void **state UNUSED)
+{
+	struct list head, m[4], *it, *tmp;
+	int i;
+
+	list_init(&head);
+	assert_null(list_first(&head));
+	for (i = 0; i < 4; i++) {
+		list_init(&m[i]);
+		list_add_tail(&head, &m[i]);
+	}
+	assert_ptr_equal(list_first(&head), &m[0]);
+	list_remove(&m[0]);
+	list_remove(&m[0]);
+	list_add_head(&head, &m[0]);
+	i = 0;
+	LIST_EACH_SAFE(it, tmp, &head)
+	{
+		assert_ptr_equal(it, &m[i++]);
+		list_remove(it);
+	}
+	assert_int_equal(i, 4);
+	assert_true(list_is_empty(&head));
+}
+
+/* RFC 4648 section 10. */
+static void base64_vectors(void **state UNUSED)
+{
+	static const char *const v[][2] = { { "", "" },		{ "f", "Zg==" },	 { "fo", "Zm8=" },
+					    { "foo", "Zm9v" },	{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
+					    { "foobar", "Zm9vYmFy" } };
+	char text[16];
+	uint8_t back[16];
+	size_t i, n;
+
+	for (i = 0; i < ARRAY_SIZE(v); i++) {
+		n = base64_print(text, v[i][0], strlen(v[i][0]));
+		assert_int_equal(n, strlen(v[i][1]));
+		assert_int_equal(n, BASE64_LEN(strlen(v[i][0])));
+		assert_memory_equal(text, v[i][1], n);
+		assert_int_equal(base64_parse(back, &n, v[i][1], strlen(v[i][1])), 0);
+		assert_int_equal(n, strlen(v[i][0]));
+		assert_memory_equal(back, v[i][0], n);
+	}
+}
+
+static void base64_refuses(void **state UNUSED)
+{
+	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "=", "Zg==Zg==", "Z*==", "Zh==", "Zm9=", "Zm8==", "Zm9v=" };
+	uint8_t back[32];
+	size_t i, n;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(base64_parse(back, &n, bad[i], strlen(bad[i])), ERR_SYNTAX);
+	assert_int_equal(base64_parse(back, &n, " Zm\n9v\t", 7), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(base64_parse(back, &n, "Zm\0v", 4), ERR_SYNTAX);
+}
+
+static void hash_vectors(void **state UNUSED)
+{
+	static const uint8_t sha256_abc[4] = { 0xba, 0x78, 0x16, 0xbf };
+	static const uint8_t sha1_abc[4] = { 0xa9, 0x99, 0x3e, 0x36 };
+	uint8_t sum[HASH_SHA256_LEN], whole[HASH_SHA256_LEN];
+	struct hash *h = hash_sha256_new();
+
+	assert_int_equal(hash_sha256("abc", 3, whole), 0);
+	assert_memory_equal(whole, sha256_abc, 4);
+	assert_int_equal(hash_sha1("abc", 3, sum), 0);
+	assert_memory_equal(sum, sha1_abc, 4);
+	assert_int_equal(hash_update(h, "a", 1), 0);
+	assert_int_equal(hash_update(h, "bc", 2), 0);
+	assert_int_equal(hash_final(h, sum), 0);
+	assert_memory_equal(sum, whole, sizeof(sum));
+	hash_free(&h);
+	assert_true(hash_keyed("abc", 3) == hash_keyed("abc", 3));
+	assert_true(hash_keyed("abc", 3) != hash_keyed("abd", 3));
+	assert_true(hash_keyed("", 0) != hash_keyed("\0", 1));
+	assert_true(hash_keyed("12345678", 8) != hash_keyed("12345678\0", 9));
+}
+
+static void counters_survive_their_process(void **state UNUSED)
+{
+	struct counters_histogram h;
+	int fd = counters_create();
+
+	assert_true(fd != -1);
+	assert_int_equal(counters_map(fd, 3), 0);
+	counter_add(METRIC_THUMBNAILS, 5);
+	counter_inc(METRIC_SESSIONS);
+	counter_observe(HISTOGRAM_HOLD, 0);
+	counter_observe(HISTOGRAM_HOLD, 7);
+	counter_observe(HISTOGRAM_HOLD, 99999);
+	/* A successor in the same slot: counters stay, gauges start at 0. */
+	assert_int_equal(counters_map(fd, 3), 0);
+	assert_int_equal(counters_of(3, METRIC_THUMBNAILS), 5);
+	assert_int_equal(counters_of(3, METRIC_SESSIONS), 0);
+	assert_int_equal(counters_map(fd, 4), 0);
+	counter_add(METRIC_THUMBNAILS, 2);
+	assert_int_equal(counters_sum(METRIC_THUMBNAILS), 7);
+	counters_histogram_sum(HISTOGRAM_HOLD, &h);
+	assert_int_equal(h.count, 3);
+	assert_int_equal(h.sum, 100006);
+	assert_int_equal(h.bucket[0], 1);
+	assert_int_equal(h.bucket[3], 1);
+	assert_int_equal(h.bucket[HISTOGRAM_BUCKETS], 1);
+	close(fd);
+}
+
+static char seen[512];
+
+static void sink(void *ctx UNUSED, enum log_level level UNUSED, const char *line)
+{
+	snprintf(seen, sizeof(seen), "%s", line);
+}
+
+static void log_levels_and_limits(void **state UNUSED)
+{
+	struct log_limit limit = { 0 };
+	unsigned dropped, i;
+
+	log_set_sink(sink, NULL);
+	log_set_level(LOG_LEVEL_INFO);
+	log_debug("%s", "hidden");
+	assert_string_equal(seen, "");
+	log_info("n=%d", 1);
+	assert_string_equal(seen, "n=1");
+	log_set_sink(NULL, NULL);
+	assert_int_equal(log_level_parse("debug"), LOG_LEVEL_DEBUG);
+	assert_int_equal(log_level_parse("loud"), -1);
+
+	clock_fake(1000);
+	for (i = 0; i < 3; i++)
+		assert_true(log_limit_ok(&limit, 3, &dropped));
+	assert_false(log_limit_ok(&limit, 3, &dropped));
+	assert_false(log_limit_ok(&limit, 3, &dropped));
+	clock_fake(61000);
+	assert_true(log_limit_ok(&limit, 3, &dropped));
+	assert_int_equal(dropped, 2);
+}
+
+static void err_names(void **state UNUSED)
+{
+	struct err_msg msg = { "" };
+
+	assert_string_equal(err_name(ERR_WELL_FORMED), "well-formed");
+	assert_string_equal(err_condition(ERR_RESTRICTED), "restricted-xml");
+	assert_null(err_condition(ERR_NOMEM + 10000));
+	assert_string_equal(err_str(0), "no error");
+	assert_string_equal(err_str(-9999), "unknown error");
+	assert_int_equal(err_msg_set(&msg, ERR_IO, "first %d", 1), ERR_IO);
+	assert_int_equal(err_msg_set(&msg, ERR_IO, "second"), ERR_IO);
+	assert_string_equal(msg.text, "first 1");
+	assert_int_equal(err_msg_set(NULL, ERR_IO, "nowhere"), ERR_IO);
+}
+
+static void pictures_by_name_and_magic(void **state UNUSED)
+{
+	assert_int_equal(picture_from_mime("IMAGE/JPG; charset=binary"), PICTURE_JPEG);
+	assert_int_equal(picture_from_mime(" image/png"), PICTURE_PNG);
+	assert_int_equal(picture_from_mime("image/svg+xml"), PICTURE_NONE);
+	assert_int_equal(picture_from_mime("image/pngx"), PICTURE_NONE);
+	assert_int_equal(picture_from_mime(""), PICTURE_NONE);
+	assert_int_equal(picture_sniff((const uint8_t *)"GIF89a..........", 16), PICTURE_GIF);
+	assert_int_equal(picture_sniff((const uint8_t *)"GIF89a.........", 15), PICTURE_NONE);
+	assert_int_equal(picture_sniff((const uint8_t *)"BMsomeordinarytext", 18), PICTURE_NONE);
+	assert_int_equal(picture_sniff((const uint8_t *)"RIFF....WEBPVP8 ", 16), PICTURE_WEBP);
+	assert_string_equal(picture_mime(PICTURE_BMP), "image/bmp");
+	assert_null(picture_mime(PICTURE_NONE));
+}
+
+static void cpus_are_at_least_one(void **state UNUSED)
+{
+	assert_true(confine_cpus() >= 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arena_keeps_its_cap),
+		cmocka_unit_test(buf_keeps_its_cap),
+		cmocka_unit_test(list_order_and_removal),
+		cmocka_unit_test(base64_vectors),
+		cmocka_unit_test(base64_refuses),
+		cmocka_unit_test(hash_vectors),
+		cmocka_unit_test(counters_survive_their_process),
+		cmocka_unit_test(log_levels_and_limits),
+		cmocka_unit_test(err_names),
+		cmocka_unit_test(pictures_by_name_and_magic),
+		cmocka_unit_test(cpus_are_at_least_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

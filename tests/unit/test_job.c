@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Covers job and picture messages: round trips, every truncation, every out-of-range
+ * field, random flips. The channel itself is in test_ipc.c.
+ */
+#include "config.h"
+
+#include "unit.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/job.h"
+
+static struct ipc_out out;
+static struct ipc_in in;
+static int fds[2];
+
+static struct job a_job(void)
+{
+	return (struct job){ .id = 9, .url = "https://h/x.png", .declared = "image/png", .sender = 3, .deadline_ms = 2000,
+			     .output = PICTURE_OUT_PNG, .width = 128, .height = 96, .max_bytes = 8192,
+			     .fetch_max = 1 << 20, .rate_per_min = 10, .rate_burst = 5 };
+}
+
+static struct job_result a_result(const uint8_t *bytes, size_t len)
+{
+	return (struct job_result){ .id = 9, .status = JOB_OK, .max_age = 60, .media_format = PICTURE_JPEG,
+				    .media_width = 4000, .media_height = 3000, .media_size = 12345,
+				    .format = PICTURE_PNG, .width = 128, .height = 96, .bytes = bytes, .len = len };
+}
+
+static int over(enum role from, enum role to)
+{
+	int rc = ipc_send(fds[0], &out);
+
+	return rc ? rc : ipc_recv(fds[1], &in, to, from);
+}
+
+static void job_round_trip(void **state UNUSED)
+{
+	struct job j = a_job(), back;
+
+	ipc_begin(&out, IPC_JOB);
+	job_put(&out, &j);
+	assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+	assert_int_equal(job_get(&in, &back), 0);
+	assert_string_equal(back.url, j.url);
+	assert_string_equal(back.declared, j.declared);
+	assert_int_equal(back.width, 128);
+	assert_int_equal(back.height, 96);
+	assert_int_equal(back.output, PICTURE_OUT_PNG);
+	assert_int_equal(back.fetch_max, 1 << 20);
+	ipc_in_fini(&in);
+}
+
+static void job_refuses(void **state UNUSED)
+{
+	char url[JOB_URL_MAX + 2];
+	struct job jobs[8], back;
+	size_t i;
+
+	memset(url, 'u', sizeof(url) - 1);
+	url[sizeof(url) - 1] = '\0';
+	for (i = 0; i < ARRAY_SIZE(jobs); i++)
+		jobs[i] = a_job();
+	jobs[0].url = "";
+	jobs[1].url = url;
+	jobs[2].width = 0;
+	jobs[3].height = 1025;
+	jobs[4].max_bytes = 70000;
+	jobs[5].fetch_max = 0;
+	jobs[6].deadline_ms = 60001;
+	jobs[7].output = (enum picture_output)9;
+	for (i = 0; i < ARRAY_SIZE(jobs); i++) {
+		ipc_begin(&out, IPC_JOB);
+		job_put(&out, &jobs[i]);
+		assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+		assert_int_equal(job_get(&in, &back), ERR_BAD_MESSAGE);
+		ipc_in_fini(&in);
+	}
+}
+
+static void result_round_trip(void **state UNUSED)
+{
+	static uint8_t bytes[65535];
+	size_t sizes[] = { 1, 8192, 65000, 65535 }, i;
+
+	memset(bytes, 7, sizeof(bytes));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct job_result r = a_result(bytes, sizes[i]), back;
+
+		ipc_begin(&out, IPC_RESULT);
+		job_result_put(&out, &r);
+		assert_int_equal(over(ROLE_MEDIA, ROLE_PROXY), 0);
+		assert_int_equal(job_result_get(&in, &back), 0);
+		assert_int_equal(back.len, sizes[i]);
+		assert_memory_equal(back.bytes, bytes, sizes[i]);
+		assert_int_equal(back.media_size, 12345);
+		ipc_in_fini(&in);
+	}
+}
+
+/* Every shorter message and every message with a byte behind it is refused. */
+static void truncations_are_refused(void **state UNUSED)
+{
+	struct job_result r = a_result((const uint8_t *)"abc", 3), back;
+	size_t whole, len;
+
+	ipc_begin(&out, IPC_RESULT);
+	job_result_put(&out, &r);
+	whole = out.len;
+	for (len = 4; len <= whole + 1; len++) {
+		assert_int_equal(send(fds[0], out.data, len, 0), len);
+		assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MEDIA), 0);
+		assert_int_equal(job_result_get(&in, &back), len == whole ? 0 : ERR_BAD_MESSAGE);
+		ipc_in_fini(&in);
+	}
+}
+
+static void flips_do_no_harm(void **state UNUSED)
+{
+	struct picture_result pr = { .id = 1, .status = PICTURE_OK, .format = PICTURE_PNG, .width = 5, .height = 5,
+				     .bytes = (const uint8_t *)"abcd", .len = 4 },
+			      back;
+	int i;
+
+	srand(2);
+	for (i = 0; i < 20000; i++) {
+		ipc_begin(&out, IPC_SCALED);
+		picture_result_put(&out, &pr);
+		out.data[4 + (size_t)rand() % (out.len - 4)] = (uint8_t)rand();
+		assert_int_equal(over(ROLE_SCALER, ROLE_MEDIA), 0);
+		if (picture_result_get(&in, &back) == 0) {
+			assert_true(back.status <= PICTURE_UNAVAILABLE);
+			assert_true(back.len <= 4);
+		}
+		ipc_in_fini(&in);
+	}
+}
+
+static void picture_request_round_trip(void **state UNUSED)
+{
+	struct picture_request r = { .id = 5, .format = PICTURE_GIF, .output = PICTURE_OUT_AUTO, .width = 128,
+				     .height = 128, .max_bytes = 8192,
+				     .limits = { 1, 2, 3, 4, 5, 6 } },
+			       back;
+
+	ipc_begin(&out, IPC_SCALE);
+	picture_request_put(&out, &r);
+	assert_int_equal(over(ROLE_MEDIA, ROLE_SCALER), 0);
+	assert_int_equal(picture_request_get(&in, &back), 0);
+	assert_int_equal(back.limits.cpu_ms, 6);
+	assert_int_equal(back.format, PICTURE_GIF);
+	ipc_in_fini(&in);
+	r.format = PICTURE_NONE;
+	ipc_begin(&out, IPC_SCALE);
+	picture_request_put(&out, &r);
+	assert_int_equal(over(ROLE_MEDIA, ROLE_SCALER), 0);
+	assert_int_equal(picture_request_get(&in, &back), ERR_BAD_MESSAGE);
+	ipc_in_fini(&in);
+}
+
+static void statuses_have_names(void **state UNUSED)
+{
+	assert_string_equal(job_status_name(JOB_OK), "ok");
+	assert_string_equal(job_status_name(JOB_NOT_PICTURE), "not-picture");
+	assert_string_equal(job_status_name((enum job_status)999), "?");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(job_round_trip),	   cmocka_unit_test(job_refuses),
+		cmocka_unit_test(result_round_trip),	   cmocka_unit_test(truncations_are_refused),
+		cmocka_unit_test(flips_do_no_harm),	   cmocka_unit_test(picture_request_round_trip),
+		cmocka_unit_test(statuses_have_names),
+	};
+
+	if (ipc_pair(fds))
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
