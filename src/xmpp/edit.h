@@ -32,21 +32,26 @@ struct edit {
 struct edits {
 	struct edit *first;
 	size_t count;
-	size_t grown; /* bytes added */
+	size_t grown;  /* bytes added */
 	size_t shrunk; /* bytes cut */
 };
 
-/* XML at offset `at`, which must be between elements (in content). 0, ERR_SYNTAX (overlap, offset), ERR_NOMEM. */
-int edit_insert(struct edits *e, struct arena *a, const struct outline *o, size_t at, const void *xml, size_t len) MUSTCHECK;
+/* XML at offset `at`, which must be between elements (in content). 0, ERR_SYNTAX (overlap, offset),
+ * ERR_NOMEM. */
+int edit_insert(struct edits *e, struct arena *a, const struct outline *o, size_t at,
+		const void *xml, size_t len) MUSTCHECK;
 /* Removes a whole element, which is not the unit itself. */
 int edit_cut(struct edits *e, struct arena *a, const struct outline *o, int element) MUSTCHECK;
-/* Replaces the value of an attribute by this text, which is escaped here. ERR_NOT_FOUND if it is not there. */
-int edit_attribute(struct edits *e, struct arena *a, const struct outline *o, int element, const char *name, const char *value) MUSTCHECK;
+/* Replaces the value of an attribute by this text, which is escaped here. ERR_NOT_FOUND if it is
+ * not there. */
+int edit_attribute(struct edits *e, struct arena *a, const struct outline *o, int element,
+		   const char *name, const char *value) MUSTCHECK;
 /*
  * Turns a reply into another: its start tag stays but for the value of `type`, its content
  * becomes xml. No other edit may be on that unit.
  */
-int edit_substitute(struct edits *e, struct arena *a, const struct outline *o, const char *type, const void *xml, size_t len) MUSTCHECK;
+int edit_substitute(struct edits *e, struct arena *a, const struct outline *o, const char *type,
+		    const void *xml, size_t len) MUSTCHECK;
 
 /* Length of the result. */
 size_t edit_length(const struct edits *e, size_t original);
@@ -59,8 +64,9 @@ void edit_apply(const struct edits *e, const uint8_t *original, size_t len, uint
  * what the edits say. 0, or ERR_WELL_FORMED and the like: the original goes out instead.
  * Uses the arena for the second outline.
  */
-int edit_check(const struct edits *e, struct arena *a, const struct nsctx *ctx, const struct outline *original,
-	       const uint8_t *result, size_t len, const struct outline_limits *limits) MUSTCHECK;
+int edit_check(const struct edits *e, struct arena *a, const struct nsctx *ctx,
+	       const struct outline *original, const uint8_t *result, size_t len,
+	       const struct outline_limits *limits) MUSTCHECK;
 
 /* Appends text with & < > ' " escaped to an arena string; NULL when out of memory. */
 char *edit_escape(struct arena *a, const char *text) MUSTCHECK;

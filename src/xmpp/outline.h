@@ -15,7 +15,7 @@
 #include "xmpp/tag.h"
 
 struct outline_attr {
-	const char *ns;    /* "" for none */
+	const char *ns; /* "" for none */
 	const char *local;
 	const char *value; /* references resolved, normalised as XML says */
 };
@@ -29,10 +29,10 @@ struct outline_element {
 	int parent;       /* index; -1 for the unit itself */
 	unsigned depth;   /* 0 for the unit itself */
 	/* Offsets into the unit's bytes: <a ...> content </a> */
-	size_t start;       /* its < */
-	size_t start_end;   /* behind the start tag's > */
-	size_t end;         /* the < of its end tag; equal to end_end for <a/> */
-	size_t end_end;     /* behind its last > */
+	size_t start;     /* its < */
+	size_t start_end; /* behind the start tag's > */
+	size_t end;       /* the < of its end tag; equal to end_end for <a/> */
+	size_t end_end;   /* behind its last > */
 };
 
 struct outline {
@@ -57,14 +57,17 @@ struct outline_limits {
 int outline_parse(struct arena *a, const struct nsctx *ctx, const uint8_t *unit, size_t len,
 		  const struct outline_limits *limits, struct outline *out) MUSTCHECK;
 
-/* The first child of `parent` (an index) with this name at or behind index `from`; -1 if none. NULL ns: any. */
+/* The first child of `parent` (an index) with this name at or behind index `from`; -1 if none. NULL
+ * ns: any. */
 int outline_child(const struct outline *o, int parent, const char *ns, const char *local, int from);
 
 /* The value, or NULL. ns "" for attributes without prefix. */
 const char *outline_attr(const struct outline *o, int element, const char *ns, const char *local);
 
-/* The byte range of an attribute's value, between the quotes, by its name as written in the tag. 0 or ERR_NOT_FOUND. */
-int outline_attr_range(const struct outline *o, int element, const char *name, size_t *at_out, size_t *len_out) MUSTCHECK;
+/* The byte range of an attribute's value, between the quotes, by its name as written in the tag. 0
+ * or ERR_NOT_FOUND. */
+int outline_attr_range(const struct outline *o, int element, const char *name, size_t *at_out,
+		       size_t *len_out) MUSTCHECK;
 
 /* Call once per process before the first parse (silences libxml2, forbids loading). */
 void outline_setup(void);

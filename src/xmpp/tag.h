@@ -37,7 +37,8 @@ bool tag_next_attr(const struct tag *t, size_t *at, struct tag_span *name, struc
 /* Raw value of the attribute with exactly this name (such as "xmlns:stream"); p NULL if absent. */
 struct tag_span tag_attr(const struct tag *t, const char *name);
 
-/* Copies a raw value with its references resolved, NUL-terminated; ERR_FULL if room is too small. */
+/* Copies a raw value with its references resolved, NUL-terminated; ERR_FULL if room is too small.
+ */
 int tag_text(struct tag_span raw, char *out, size_t room) MUSTCHECK;
 
 /*
