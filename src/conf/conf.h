@@ -42,6 +42,10 @@ struct conf_rate {
 #define CONF_TYPE_UPSTREAM        char *
 #define CONF_TYPE_STRINGS         struct conf_list
 #define CONF_TYPE_BIND            struct conf_list
+#define CONF_TYPE_BIND_LOCAL      struct conf_list
+#define CONF_TYPE_NETWORKS        struct conf_list
+#define CONF_TYPE_ORIGINS         struct conf_list
+#define CONF_TYPE_SERVERS         struct conf_list
 #define CONF_TYPE_PORTS           struct conf_list
 #define CONF_TYPE_RATE            struct conf_rate
 #define CONF_TYPE_ENUM_ACTION     int /* enum conf_action */
@@ -123,5 +127,99 @@ void conf_unref(struct conf **c);
 
 const struct conf_listen *conf_listen_find(const struct conf *c, const char *name);
 
-/* The option table, for -t, -o, manual and dump. */
-enum conf_section { CONF_GLOBAL, CONF_LOG, CONF_LISTEN, CONF_PROFILE, CONF_FETCH, CONF_SCALE, CONF_CACHE, CONF_WEB, CONF_LIMITS, CONF_SECTION_COUNT };
+/* --- the option table: for reading, generations, manual and -o ------------------------- */
+
+enum conf_section {
+	CONF_GLOBAL,
+	CONF_LOG,
+	CONF_LISTEN,  /* once per listener */
+	CONF_PROFILE, /* once per profile */
+	CONF_FETCH,
+	CONF_SCALE,
+	CONF_CACHE,
+	CONF_WEB,
+	CONF_LIMITS,
+	CONF_SECTION_COUNT
+};
+
+/* Option types as in options.def; value.c parses each. */
+enum conf_kind {
+	CONF_KIND_BIND,
+	CONF_KIND_BIND_LOCAL,
+	CONF_KIND_BOOL,
+	CONF_KIND_COUNT,
+	CONF_KIND_ENUMS_FORMAT,
+	CONF_KIND_ENUMS_LANE,
+	CONF_KIND_ENUM_ACTION,
+	CONF_KIND_ENUM_LOG_FORMAT,
+	CONF_KIND_ENUM_LOG_LEVEL,
+	CONF_KIND_ENUM_LOG_TARGET,
+	CONF_KIND_ENUM_OPAQUE,
+	CONF_KIND_ENUM_OUTPUT,
+	CONF_KIND_NETWORKS,
+	CONF_KIND_ORIGINS,
+	CONF_KIND_PORTS,
+	CONF_KIND_RATE,
+	CONF_KIND_SERVERS,
+	CONF_KIND_SIZE,
+	CONF_KIND_STRING,
+	CONF_KIND_STRINGS,
+	CONF_KIND_TIME,
+	CONF_KIND_UPSTREAM,
+	CONF_KIND_USER,
+	CONF_KIND_TYPE_COUNT
+};
+
+/* How the C type of a kind is kept: what copying, freeing and sending need to know. */
+enum conf_store {
+	CONF_STORE_U64,
+	CONF_STORE_U32,
+	CONF_STORE_BOOL,
+	CONF_STORE_TEXT,
+	CONF_STORE_LIST,
+	CONF_STORE_RATE,
+	CONF_STORE_WORD, /* int, index into the kind's words */
+	CONF_STORE_MASK  /* uint32_t, a bit for each of the kind's words */
+};
+
+struct conf_option {
+	enum conf_section section;
+	enum conf_kind kind;
+	size_t offset; /* of the field in the struct of its section */
+	uint64_t min;
+	uint64_t max;
+	const char *name;
+	const char *def;
+	const char *help;
+};
+
+extern const struct conf_option conf_options[];
+extern const size_t conf_options_n;
+
+/* The row of that name in a section, or NULL. */
+const struct conf_option *conf_option_find(enum conf_section section, const char *name);
+
+/* "" for CONF_GLOBAL, "listen", "profiles", "fetch" ... */
+const char *conf_section_name(enum conf_section section);
+
+/* "SIZE", "TIME" ...: as in options.def. */
+const char *conf_kind_name(enum conf_kind kind);
+enum conf_store conf_kind_store(enum conf_kind kind);
+/* The words of an ENUM or ENUMS kind, NULL at the end; NULL for other kinds. */
+const char *const *conf_kind_words(enum conf_kind kind);
+
+/* How many structs of a section c has (1 except for listeners and profiles), and each of them. */
+size_t conf_section_count(const struct conf *c, enum conf_section section);
+void *conf_section_at(struct conf *c, enum conf_section section, size_t i);
+/* The field of an option in the struct that conf_section_at() returned. */
+void *conf_field(void *section, const struct conf_option *o);
+
+/* --- filling an unpublished configuration; for read.c and generation.c ----------------- */
+
+/* A new one with all defaults, or NULL when out of memory; moves the array. */
+struct conf_listen *conf_add_listen(struct conf *c, const char *name) MUSTCHECK;
+struct conf_profile *conf_add_profile(struct conf *c, const char *name) MUSTCHECK;
+
+/* Sets every profile_ref, when all listeners and profiles are there. False: a listener names an
+ * unknown one. */
+bool conf_link(struct conf *c);

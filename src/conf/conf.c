@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conf - the configuration's struct and its option table. See conf.h.
+ *
+ * Knows where each field is and how it is kept; what a value may look like is value.c's
+ * business, where it comes from read.c's and generation.c's.
+ */
+#include "config.h"
+
+#include "conf/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/value.h"
+
+static const char *const lane_words[] = { "c2s", "s2c", NULL };
+static const char *const action_words[] = { "thumbnail", "pass", NULL };
+static const char *const opaque_words[] = { "relay", "close", NULL };
+static const char *const format_words[] = { "ibb", NULL };
+static const char *const log_format_words[] = { "text", "json", NULL };
+static const char *const log_level_words[] = {
+	"error", "warning", "notice", "info", "debug", NULL
+};
+static const char *const log_target_words[] = { "stderr", "syslog", NULL };
+static const char *const output_words[] = { "auto", "image/jpeg", "image/png", "image/webp", NULL };
+
+static const struct {
+	const char *name;
+	enum conf_store store;
+	const char *const *words;
+} kinds[CONF_KIND_TYPE_COUNT] = {
+	[CONF_KIND_BIND] = { "BIND", CONF_STORE_LIST, NULL },
+	[CONF_KIND_BIND_LOCAL] = { "BIND_LOCAL", CONF_STORE_LIST, NULL },
+	[CONF_KIND_BOOL] = { "BOOL", CONF_STORE_BOOL, NULL },
+	[CONF_KIND_COUNT] = { "COUNT", CONF_STORE_U64, NULL },
+	[CONF_KIND_ENUMS_FORMAT] = { "ENUMS_FORMAT", CONF_STORE_MASK, format_words },
+	[CONF_KIND_ENUMS_LANE] = { "ENUMS_LANE", CONF_STORE_MASK, lane_words },
+	[CONF_KIND_ENUM_ACTION] = { "ENUM_ACTION", CONF_STORE_WORD, action_words },
+	[CONF_KIND_ENUM_LOG_FORMAT] = { "ENUM_LOG_FORMAT", CONF_STORE_WORD, log_format_words },
+	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
+	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
+	[CONF_KIND_ENUM_OPAQUE] = { "ENUM_OPAQUE", CONF_STORE_WORD, opaque_words },
+	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
+	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_ORIGINS] = { "ORIGINS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_PORTS] = { "PORTS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_RATE] = { "RATE", CONF_STORE_RATE, NULL },
+	[CONF_KIND_SERVERS] = { "SERVERS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_SIZE] = { "SIZE", CONF_STORE_U64, NULL },
+	[CONF_KIND_STRING] = { "STRING", CONF_STORE_TEXT, NULL },
+	[CONF_KIND_STRINGS] = { "STRINGS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_TIME] = { "TIME", CONF_STORE_U32, NULL },
+	[CONF_KIND_UPSTREAM] = { "UPSTREAM", CONF_STORE_TEXT, NULL },
+	[CONF_KIND_USER] = { "USER", CONF_STORE_TEXT, NULL },
+};
+
+static const char *const section_names[CONF_SECTION_COUNT] = {
+	[CONF_GLOBAL] = "",          [CONF_LOG] = "log",     [CONF_LISTEN] = "listen",
+	[CONF_PROFILE] = "profiles", [CONF_FETCH] = "fetch", [CONF_SCALE] = "scale",
+	[CONF_CACHE] = "cache",      [CONF_WEB] = "web",     [CONF_LIMITS] = "limits",
+};
+
+#define ROW(sect, st, n, field, type, lo, hi, d, h) \
+	{ CONF_##sect, CONF_KIND_##type, offsetof(struct st, field), lo, hi, n, d, h },
+#define OPTION_GLOBAL(...)  ROW(GLOBAL, conf, __VA_ARGS__)
+#define OPTION_LOG(...)     ROW(LOG, conf_log, __VA_ARGS__)
+#define OPTION_LISTEN(...)  ROW(LISTEN, conf_listen, __VA_ARGS__)
+#define OPTION_PROFILE(...) ROW(PROFILE, conf_profile, __VA_ARGS__)
+#define OPTION_FETCH(...)   ROW(FETCH, conf_fetch, __VA_ARGS__)
+#define OPTION_SCALE(...)   ROW(SCALE, conf_scale, __VA_ARGS__)
+#define OPTION_CACHE(...)   ROW(CACHE, conf_cache, __VA_ARGS__)
+#define OPTION_WEB(...)     ROW(WEB, conf_web, __VA_ARGS__)
+#define OPTION_LIMITS(...)  ROW(LIMITS, conf_limits, __VA_ARGS__)
+const struct conf_option conf_options[] = {
+#include "conf/options.def"
+};
+const size_t conf_options_n = ARRAY_SIZE(conf_options);
+
+const struct conf_option *conf_option_find(enum conf_section section, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf_options_n; i++)
+		if (conf_options[i].section == section && strcmp(conf_options[i].name, name) == 0)
+			return &conf_options[i];
+	return NULL;
+}
+
+const char *conf_section_name(enum conf_section section)
+{
+	return section_names[section];
+}
+
+const char *conf_kind_name(enum conf_kind kind)
+{
+	return kinds[kind].name;
+}
+
+enum conf_store conf_kind_store(enum conf_kind kind)
+{
+	return kinds[kind].store;
+}
+
+const char *const *conf_kind_words(enum conf_kind kind)
+{
+	return kinds[kind].words;
+}
+
+size_t conf_section_count(const struct conf *c, enum conf_section section)
+{
+	return section == CONF_LISTEN ? c->listens_n : section == CONF_PROFILE ? c->profiles_n : 1;
+}
+
+void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
+{
+	switch (section) {
+	case CONF_GLOBAL:
+		return c;
+	case CONF_LOG:
+		return &c->log;
+	case CONF_LISTEN:
+		return &c->listens[i];
+	case CONF_PROFILE:
+		return &c->profiles[i];
+	case CONF_FETCH:
+		return &c->fetch;
+	case CONF_SCALE:
+		return &c->scale;
+	case CONF_CACHE:
+		return &c->cache;
+	case CONF_WEB:
+		return &c->web;
+	case CONF_LIMITS:
+		return &c->limits;
+	case CONF_SECTION_COUNT:
+		break;
+	}
+	BUG();
+}
+
+void *conf_field(void *section, const struct conf_option *o)
+{
+	return (char *)section + o->offset;
+}
+
+/* Every field of one zeroed section struct gets its default: 0 or ERR_NOMEM. */
+static int conf_defaults(enum conf_section section, void *at)
+{
+	size_t i;
+
+	for (i = 0; i < conf_options_n; i++) {
+		const struct conf_option *o = &conf_options[i];
+
+		if (o->section == section && value_set_default(o, conf_field(at, o)))
+			return ERR_NOMEM;
+	}
+	return 0;
+}
+
+static void conf_clear(enum conf_section section, void *at)
+{
+	size_t i;
+
+	for (i = 0; i < conf_options_n; i++)
+		if (conf_options[i].section == section)
+			value_clear(&conf_options[i], conf_field(at, &conf_options[i]));
+}
+
+struct conf_listen *conf_add_listen(struct conf *c, const char *name)
+{
+	struct conf_listen *v = reallocarray(c->listens, c->listens_n + 1, sizeof(*v));
+	struct conf_listen *l;
+
+	if (!v)
+		return NULL;
+	c->listens = v;
+	l = &v[c->listens_n];
+	*l = (struct conf_listen){ .name = strdup(name) };
+	c->listens_n++; /* what is half made is freed with the rest */
+	return l->name && !conf_defaults(CONF_LISTEN, l) ? l : NULL;
+}
+
+struct conf_profile *conf_add_profile(struct conf *c, const char *name)
+{
+	struct conf_profile *v = reallocarray(c->profiles, c->profiles_n + 1, sizeof(*v));
+	struct conf_profile *p;
+
+	if (!v)
+		return NULL;
+	c->profiles = v;
+	p = &v[c->profiles_n];
+	*p = (struct conf_profile){ .name = strdup(name) };
+	c->profiles_n++;
+	return p->name && !conf_defaults(CONF_PROFILE, p) ? p : NULL;
+}
+
+bool conf_link(struct conf *c)
+{
+	bool all = true;
+	size_t i, k;
+
+	for (i = 0; i < c->listens_n; i++) {
+		struct conf_listen *l = &c->listens[i];
+
+		l->profile_ref = NULL;
+		for (k = 0; k < c->profiles_n; k++)
+			if (strcmp(c->profiles[k].name, l->profile) == 0)
+				l->profile_ref = &c->profiles[k];
+		all = all && l->profile_ref;
+	}
+	return all;
+}
+
+struct conf *conf_new(void)
+{
+	struct conf *c = calloc(1, sizeof(*c));
+	enum conf_section s;
+
+	if (!c)
+		return NULL;
+	c->refs = 1;
+	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
+		if (s != CONF_LISTEN && s != CONF_PROFILE &&
+		    conf_defaults(s, conf_section_at(c, s, 0)))
+			goto fail;
+	if (!conf_add_profile(c, "default"))
+		goto fail;
+	return c;
+fail:
+	conf_unref(&c);
+	return NULL;
+}
+
+struct conf *conf_ref(struct conf *c)
+{
+	BUG_ON(c->refs == 0);
+	c->refs++;
+	return c;
+}
+
+void conf_unref(struct conf **cp)
+{
+	struct conf *c = *cp;
+	enum conf_section s;
+	size_t i;
+
+	*cp = NULL;
+	if (!c || --c->refs)
+		return;
+	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
+		for (i = 0; i < conf_section_count(c, s); i++)
+			conf_clear(s, conf_section_at(c, s, i));
+	for (i = 0; i < c->listens_n; i++)
+		free(c->listens[i].name);
+	for (i = 0; i < c->profiles_n; i++)
+		free(c->profiles[i].name);
+	free(c->listens);
+	free(c->profiles);
+	free(c);
+}
+
+const struct conf_listen *conf_listen_find(const struct conf *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->listens_n; i++)
+		if (strcmp(c->listens[i].name, name) == 0)
+			return &c->listens[i];
+	return NULL;
+}

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read - see read.h.
+ *
+ * libconfig gives groups, lists, includes and the place of each setting; what settings
+ * there are and what they may hold comes from the option table. The prefix config_ is
+ * libconfig's.
+ */
+#include "config.h"
+
+#include "conf/read.h"
+
+#include <errno.h>
+#include <libconfig.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "conf/hint.h"
+#include "conf/overlong.h"
+#include "conf/value.h"
+
+#define PROBLEMS_MAX 200
+#define NAME_MAX_LEN 64
+#define GROUPS_MAX   64 /* listeners, and profiles */
+#define PATH_LEN     160
+
+struct reading {
+	const struct conf_source *src;
+	struct conf *conf;
+	config_t file;
+	struct conf_problems *problems;
+	char *dir; /* owned: the file's folder, where includes are looked for; NULL without a file
+		    */
+	bool nomem;
+};
+
+/* --- problems -------------------------------------------------------------------------- */
+
+static void problem_add(struct reading *r, const char *where, const char *path, const char *what)
+{
+	struct conf_problems *p = r->problems;
+	char *line;
+	char **v;
+
+	if (p->n >= PROBLEMS_MAX) {
+		p->more++;
+		return;
+	}
+	v = reallocarray(p->v, p->n + 1, sizeof(*v));
+	if (v)
+		p->v = v;
+	if (!v || asprintf(&line, "%s: %s%s%s", where, path, path[0] ? ": " : "", what) == -1) {
+		r->nomem = true;
+		return;
+	}
+	p->v[p->n++] = line;
+}
+
+void conf_problems_free(struct conf_problems *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->n; i++)
+		free(p->v[i]);
+	free(p->v);
+	*p = (struct conf_problems){ 0 };
+}
+
+/* libconfig names an included file as @include wrote it; here is where it really is. NULL: the file
+ * itself. */
+static void file_print(const struct reading *r, const char *file, char out[512])
+{
+	size_t len = strlen(r->dir);
+
+	if (!file || strcmp(file, r->src->file) == 0)
+		snprintf(out, 512, "%s", r->src->file);
+	else if (file[0] == '/' || (strncmp(file, r->dir, len) == 0 && file[len] == '/'))
+		snprintf(out, 512, "%s", file);
+	else
+		snprintf(out, 512, "%s/%s", r->dir, file);
+}
+
+static void problem_at(struct reading *r, const config_setting_t *s, const char *path,
+		       const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void problem_at(struct reading *r, const config_setting_t *s, const char *path,
+		       const char *fmt, ...)
+{
+	char file[512], where[544], what[640];
+	va_list ap;
+
+	file_print(r, config_setting_source_file(s), file);
+	snprintf(where, sizeof(where), "%s:%u", file, config_setting_source_line(s));
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	problem_add(r, where, path, what);
+}
+
+/* The last -o that sets this path, or NULL. */
+static const char *override_of(const struct reading *r, const char *path)
+{
+	size_t i, len = strlen(path);
+
+	for (i = r->src->overrides_n; i-- > 0;)
+		if (strncmp(r->src->overrides[i], path, len) == 0 &&
+		    r->src->overrides[i][len] == '=')
+			return r->src->overrides[i];
+	return NULL;
+}
+
+/* The setting of that path in the file, else the nearest group around it, else NULL. */
+static const config_setting_t *setting_near(struct reading *r, const char *path)
+{
+	const config_setting_t *s = config_lookup(&r->file, path);
+	char up[PATH_LEN];
+	char *dot;
+
+	snprintf(up, sizeof(up), "%s", path);
+	while (!s && (dot = strrchr(up, '.')) != NULL) {
+		*dot = '\0';
+		s = config_lookup(&r->file, up);
+	}
+	return s;
+}
+
+/* A problem with a value, wherever it came from. */
+static void problem_with(struct reading *r, const char *path, const char *what)
+{
+	const config_setting_t *s = r->src->file ? setting_near(r, path) : NULL;
+	char where[PATH_LEN + 8];
+
+	if (override_of(r, path)) {
+		snprintf(where, sizeof(where), "-o %s", path);
+		problem_add(r, where, "", what);
+	} else if (s) {
+		problem_at(r, s, path, "%s", what);
+	} else {
+		problem_add(r, r->src->file ? r->src->file : "command line", path, what);
+	}
+}
+
+/* --- values from the file -------------------------------------------------------------- */
+
+static bool is_list(const struct conf_option *o)
+{
+	enum conf_store store = conf_kind_store(o->kind);
+
+	return store == CONF_STORE_LIST || store == CONF_STORE_MASK;
+}
+
+/* The text of a scalar that fits the option's kind; NULL after a problem was noted. */
+static const char *scalar_text(struct reading *r, const struct conf_option *o,
+			       const config_setting_t *s, const char *path, char room[32])
+{
+	bool numeric = conf_kind_store(o->kind) == CONF_STORE_U64 ||
+		       conf_kind_store(o->kind) == CONF_STORE_U32 || o->kind == CONF_KIND_PORTS ||
+		       o->kind == CONF_KIND_RATE;
+	bool boolean = o->kind == CONF_KIND_BOOL;
+
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_STRING:
+		if (!boolean)
+			return config_setting_get_string(s);
+		break;
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		snprintf(room, 32, "%lld", (long long)config_setting_get_int64(s));
+		if (numeric)
+			return room;
+		break;
+	case CONFIG_TYPE_BOOL:
+		if (boolean)
+			return config_setting_get_bool(s) ? "true" : "false";
+		break;
+	}
+	if (boolean)
+		problem_at(r, s, path, "true or false is needed, without quotes");
+	else if (numeric)
+		problem_at(r, s, path,
+			   "a whole number, or a text in quotes with its unit, is needed");
+	else
+		problem_at(r, s, path, "a text in quotes is needed%s",
+			   is_list(o) ? ", or a list of them" : "");
+	return NULL;
+}
+
+static void read_list(struct reading *r, const struct conf_option *o, void *field,
+		      const config_setting_t *s, const char *path)
+{
+	struct err_msg msg = { 0 };
+	char room[32];
+	int i, rc = 0, n = config_setting_length(s);
+
+	value_clear(o, field);
+	for (i = 0; i < n && rc != ERR_NOMEM; i++) {
+		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
+		const char *text = scalar_text(r, o, e, path, room);
+		struct err_msg bad = { 0 };
+
+		rc = text ? value_add(o, field, text, &bad) : 0;
+		if (rc && rc != ERR_NOMEM)
+			problem_at(r, e, path, "%s", bad.text);
+	}
+	if (rc == ERR_NOMEM)
+		r->nomem = true;
+	/* A list that was given must have its entries; wrong ones have been named already. */
+	else if ((n == 0 || (uint64_t)n > o->max) && value_check_entries(o, field, &msg))
+		problem_at(r, s, path, "%s", msg.text);
+}
+
+static void read_value(struct reading *r, const struct conf_option *o, void *field,
+		       const config_setting_t *s, const char *path)
+{
+	struct err_msg msg = { 0 };
+	const char *text;
+	char room[32];
+	int rc;
+
+	if (is_list(o) && (config_setting_is_array(s) || config_setting_is_list(s))) {
+		read_list(r, o, field, s, path);
+		return;
+	}
+	text = scalar_text(r, o, s, path, room);
+	if (!text)
+		return;
+	/* A comma separates on the command line only: in the file a list is a list. */
+	if (is_list(o)) {
+		value_clear(o, field);
+		rc = value_add(o, field, text, &msg);
+	} else {
+		rc = value_set(o, field, text, &msg);
+	}
+	if (rc == ERR_NOMEM)
+		r->nomem = true;
+	else if (rc)
+		problem_at(r, s, path, "%s", msg.text);
+}
+
+/* One group whose settings are the rows of a section. */
+static void read_group(struct reading *r, enum conf_section section, size_t index,
+		       const config_setting_t *group, const char *prefix)
+{
+	int i;
+
+	for (i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const struct conf_option *o = conf_option_find(section, config_setting_name(s));
+		char path[PATH_LEN], what[256];
+
+		snprintf(path, sizeof(path), "%s.%s", prefix, config_setting_name(s));
+		if (o) {
+			void *at = conf_section_at(r->conf, section, index);
+
+			read_value(r, o, conf_field(at, o), s, path);
+		} else {
+			hint_unknown(what, section, config_setting_name(s));
+			problem_at(r, s, path, "%s", what);
+		}
+	}
+}
+
+/* Index of the listener or profile of that name, made if need be; SIZE_MAX when it cannot be. */
+static size_t named_index(struct reading *r, enum conf_section section, const char *name)
+{
+	size_t i, n = conf_section_count(r->conf, section);
+
+	for (i = 0; i < n; i++)
+		if (strcmp(section == CONF_LISTEN ? r->conf->listens[i].name
+						  : r->conf->profiles[i].name,
+			   name) == 0)
+			return i;
+	if (n >= GROUPS_MAX)
+		return SIZE_MAX;
+	if (section == CONF_LISTEN ? !conf_add_listen(r->conf, name)
+				   : !conf_add_profile(r->conf, name))
+		r->nomem = true;
+	return r->nomem ? SIZE_MAX : n;
+}
+
+/* listen = { NAME = { ... } ... }, and profiles. */
+static void read_named(struct reading *r, enum conf_section section, const config_setting_t *group)
+{
+	int i;
+
+	for (i = 0; i < config_setting_length(group) && !r->nomem; i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const char *name = config_setting_name(s);
+		char prefix[PATH_LEN];
+		size_t index;
+
+		snprintf(prefix, sizeof(prefix), "%s.%s", conf_section_name(section), name);
+		if (!config_setting_is_group(s)) {
+			problem_at(r, s, prefix, "a group is needed: %s = { ... }", name);
+			continue;
+		}
+		index = strlen(name) <= NAME_MAX_LEN ? named_index(r, section, name) : SIZE_MAX;
+		if (index == SIZE_MAX)
+			problem_at(r, s, prefix,
+				   "name of more than %d bytes, or more than %d groups",
+				   NAME_MAX_LEN, GROUPS_MAX);
+		else
+			read_group(r, section, index, s, prefix);
+	}
+}
+
+static enum conf_section section_find(const char *name)
+{
+	enum conf_section s;
+
+	for (s = CONF_LOG; s < CONF_SECTION_COUNT; s++)
+		if (strcmp(conf_section_name(s), name) == 0)
+			return s;
+	return CONF_GLOBAL;
+}
+
+static void read_root(struct reading *r)
+{
+	const config_setting_t *root = config_root_setting(&r->file);
+	int i;
+
+	for (i = 0; i < config_setting_length(root) && !r->nomem; i++) {
+		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
+		const char *name = config_setting_name(s);
+		const struct conf_option *o = conf_option_find(CONF_GLOBAL, name);
+		enum conf_section section = section_find(name);
+		char what[256];
+
+		if (o) {
+			read_value(r, o, conf_field(r->conf, o), s, name);
+		} else if (section == CONF_GLOBAL) {
+			hint_unknown(what, CONF_GLOBAL, name);
+			problem_at(r, s, name, "%s", what);
+		} else if (!config_setting_is_group(s)) {
+			problem_at(r, s, name, "a group is needed: %s = { ... }", name);
+		} else if (section == CONF_LISTEN || section == CONF_PROFILE) {
+			read_named(r, section, s);
+		} else {
+			read_group(r, section, 0, s, name);
+		}
+	}
+}
+
+/* Numbers that libconfig has wrapped, in one file; each file once. */
+static void check_overlong(struct reading *r, const char *file, struct conf_list *seen)
+{
+	char where[544];
+	unsigned line = 0;
+	char **v;
+	size_t i;
+
+	for (i = 0; i < seen->n; i++)
+		if (strcmp(seen->v[i], file) == 0)
+			return;
+	v = reallocarray(seen->v, seen->n + 1, sizeof(*v));
+	if (v)
+		seen->v = v;
+	if (!v || !(v[seen->n] = strdup(file))) {
+		r->nomem = true;
+		return;
+	}
+	seen->n++;
+	while ((line = overlong_line(file, line)) != 0) {
+		snprintf(where, sizeof(where), "%s:%u", file, line);
+		problem_add(r, where, "",
+			    "number over 2147483647: write it as a text with its unit, such as "
+			    "\"4GiB\"");
+	}
+}
+
+static void check_numbers(struct reading *r, const config_setting_t *s, struct conf_list *seen)
+{
+	char file[512];
+	int i;
+
+	file_print(r, config_setting_source_file(s), file);
+	check_overlong(r, file, seen);
+	for (i = 0; config_setting_is_aggregate(s) && i < config_setting_length(s) && !r->nomem;
+	     i++)
+		check_numbers(r, config_setting_get_elem(s, (unsigned)i), seen);
+}
+
+/* --- the file -------------------------------------------------------------------------- */
+
+/* True: its values can be judged. */
+static bool parse_file(struct reading *r)
+{
+	struct conf_list seen = { 0 };
+	char file[512], where[544];
+	size_t i;
+
+	/* @include is relative to this file, wherever insetd was started. */
+	config_set_include_dir(&r->file, r->dir);
+	if (config_read_file(&r->file, r->src->file) != CONFIG_TRUE) {
+		file_print(r, config_error_file(&r->file), file);
+		snprintf(where, sizeof(where), "%s:%d", file, config_error_line(&r->file));
+		problem_add(r, where, "", config_error_text(&r->file));
+		return false;
+	}
+	check_numbers(r, config_root_setting(&r->file), &seen);
+	for (i = 0; i < seen.n; i++)
+		free(seen.v[i]);
+	free(seen.v);
+	read_root(r);
+	return true;
+}
+
+static bool read_file(struct reading *r)
+{
+	FILE *f = fopen(r->src->file, "re");
+	char *copy = strdup(r->src->file);
+	bool readable = false;
+	struct stat st;
+
+	r->dir = copy ? strdup(dirname(copy)) : NULL;
+	free(copy);
+	if (!r->dir)
+		r->nomem = true;
+	else if (!f || fstat(fileno(f), &st) == -1 || S_ISDIR(st.st_mode))
+		problem_add(r, r->src->file, "", f ? strerror(EISDIR) : strerror(errno));
+	else
+		readable = parse_file(r);
+	if (f)
+		fclose(f);
+	return readable;
+}
+
+/* --- the command line ------------------------------------------------------------------ */
+
+static void set_value(struct reading *r, enum conf_section section, size_t index, const char *name,
+		      const char *where, const char *value)
+{
+	const struct conf_option *o = conf_option_find(section, name);
+	struct err_msg msg = { 0 };
+	char what[256];
+	int rc;
+
+	if (!o) {
+		hint_unknown(what, section, name);
+		problem_add(r, where, "", what);
+		return;
+	}
+	rc = value_set(o, conf_field(conf_section_at(r->conf, section, index), o), value, &msg);
+	if (rc == ERR_NOMEM)
+		r->nomem = true;
+	else if (rc)
+		problem_add(r, where, "", msg.text);
+}
+
+/* "listen.c2s.hold=3s" */
+static void read_override(struct reading *r, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	char path[PATH_LEN], where[PATH_LEN + 8], *part[3] = { NULL, NULL, NULL }, *rest = path;
+	enum conf_section section;
+	size_t n = 0, index = 0;
+
+	snprintf(where, sizeof(where), "-o %.*s",
+		 equals ? (int)MIN_OF(equals - text, PATH_LEN) : PATH_LEN, text);
+	if (!equals || equals == text || equals - text >= PATH_LEN) {
+		problem_add(r, where, "", "PATH=VALUE is needed, such as listen.c2s.hold=3s");
+		return;
+	}
+	snprintf(path, sizeof(path), "%.*s", (int)(equals - text), text);
+	while (n < 3 && rest)
+		part[n++] = strsep(&rest, ".");
+	section = n > 1 ? section_find(part[0]) : CONF_GLOBAL;
+	if (rest || (n > 1 && section == CONF_GLOBAL) ||
+	    (section != CONF_GLOBAL &&
+	     n != (section == CONF_LISTEN || section == CONF_PROFILE ? 3u : 2u))) {
+		problem_add(r, where, "", "no such setting");
+		return;
+	}
+	if (n == 3) {
+		size_t len = strlen(part[1]);
+
+		index = len && len <= NAME_MAX_LEN ? named_index(r, section, part[1]) : SIZE_MAX;
+		if (index == SIZE_MAX) {
+			problem_add(r, where, "", "bad name, or too many groups");
+			return;
+		}
+	}
+	set_value(r, section, index, part[n - 1], where, equals + 1);
+}
+
+static void read_command_line(struct reading *r)
+{
+	size_t i, index;
+
+	if (r->src->listen || r->src->upstream) {
+		index = named_index(r, CONF_LISTEN, "main");
+		if (index != SIZE_MAX && r->src->listen)
+			set_value(r, CONF_LISTEN, index, "bind", "--listen", r->src->listen);
+		if (index != SIZE_MAX && r->src->upstream)
+			set_value(r, CONF_LISTEN, index, "upstream", "--upstream",
+				  r->src->upstream);
+	}
+	for (i = 0; i < r->src->overrides_n && !r->nomem; i++)
+		read_override(r, r->src->overrides[i]);
+}
+
+/* --- what values must be to each other ------------------------------------------------- */
+
+/* Was this path given at all? Then a problem with it has been told already. */
+static bool is_given(struct reading *r, const char *path)
+{
+	if (override_of(r, path))
+		return true;
+	if (r->src->listen &&
+	    (strcmp(path, "listen.main.bind") == 0 || strcmp(path, "listen.main.upstream") == 0))
+		return true;
+	return r->src->file && config_lookup(&r->file, path);
+}
+
+static void check_filters(struct reading *r, const struct conf_listen *l, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < l->filters.n && r->src->check_filter; i++) {
+		struct err_msg msg = { 0 };
+		char what[640];
+
+		if (!r->src->check_filter(l->filters.v[i], r->conf, l, &msg))
+			continue;
+		snprintf(what, sizeof(what), "\"%.64s\": %s", l->filters.v[i], msg.text);
+		problem_with(r, path, what);
+	}
+}
+
+static void check_binds(struct reading *r, size_t at, const char *path)
+{
+	const struct conf_list *mine = &r->conf->listens[at].bind;
+	char what[640];
+	size_t i, k, m;
+
+	for (i = 0; i < at; i++)
+		for (k = 0; k < r->conf->listens[i].bind.n; k++)
+			for (m = 0; m < mine->n; m++) {
+				if (strcmp(r->conf->listens[i].bind.v[k], mine->v[m]) != 0)
+					continue;
+				snprintf(what, sizeof(what), "\"%s\" is listener \"%s\"'s already",
+					 mine->v[m], r->conf->listens[i].name);
+				problem_with(r, path, what);
+			}
+}
+
+static void check_listen(struct reading *r, size_t at)
+{
+	struct conf_listen *l = &r->conf->listens[at];
+	char path[PATH_LEN], what[128];
+
+	snprintf(path, sizeof(path), "listen.%s.upstream", l->name);
+	if (l->upstream[0] == '\0' && !is_given(r, path))
+		problem_with(r, path, "missing: the address of the server");
+	snprintf(path, sizeof(path), "listen.%s.bind", l->name);
+	if (l->bind.n == 0 && !is_given(r, path))
+		problem_with(r, path, "missing: the addresses to accept clients on");
+	check_binds(r, at, path);
+	snprintf(path, sizeof(path), "listen.%s.profile", l->name);
+	if (!l->profile_ref) {
+		snprintf(what, sizeof(what), "\"%.64s\": no such profile", l->profile);
+		problem_with(r, path, what);
+		l->profile_ref =
+			&r->conf->profiles[0]; /* only so that the filters can be judged as well */
+	}
+	snprintf(path, sizeof(path), "listen.%s.filters", l->name);
+	check_filters(r, l, path);
+}
+
+static void check_all(struct reading *r)
+{
+	const struct conf_limits *limits = &r->conf->limits;
+	size_t i;
+
+	conf_link(r->conf); /* a listener whose profile is missing is named by check_listen() */
+	if (r->conf->listens_n == 0 && !is_given(r, "listen"))
+		problem_with(r, "listen",
+			     "no listener: listen = { NAME = { bind = \"ADDRESS:PORT\"  upstream = "
+			     "\"ADDRESS:PORT\" } }");
+	for (i = 0; i < r->conf->listens_n; i++)
+		check_listen(r, i);
+	if (limits->write_low >= limits->write_high)
+		problem_with(r, "limits.write-low", "must be less than write-high");
+	if (limits->breaker_open > limits->breaker_max)
+		problem_with(r, "limits.breaker-open", "may not be more than breaker-max");
+	if (limits->hold_budget > limits->hold_window)
+		problem_with(r, "limits.hold-budget", "may not be more than hold-window");
+	if (r->conf->fetch.connect_timeout > r->conf->fetch.timeout)
+		problem_with(r, "fetch.connect-timeout", "may not be more than fetch.timeout");
+}
+
+int conf_read(const struct conf_source *src, struct conf **out, struct conf_problems *problems)
+{
+	struct reading r = { .src = src, .conf = conf_new(), .problems = problems };
+	bool readable = true;
+
+	*out = NULL;
+	if (!r.conf)
+		return ERR_NOMEM;
+	config_init(&r.file);
+	if (src->file)
+		readable = read_file(&r);
+	if (!r.nomem)
+		read_command_line(&r);
+	/* Of a file that could not be read nothing else need be said. */
+	if (!r.nomem && readable)
+		check_all(&r);
+	config_destroy(&r.file);
+	free(r.dir);
+	if (!r.nomem && problems->n == 0) {
+		*out = r.conf;
+		return 0;
+	}
+	conf_unref(&r.conf);
+	return r.nomem ? ERR_NOMEM : ERR_CONFIG;
+}

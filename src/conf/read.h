@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read - from a configuration file and the command line to a checked struct conf.
+ *
+ * Every wrong value is reported, not only the first; only what breaks the file's syntax
+ * hides what stands behind it. Blocks for files and for the names of upstreams: for the
+ * master.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "conf/conf.h"
+
+struct conf_problems {
+	char **v; /* owned, n lines "FILE:LINE: message" */
+	size_t n;
+	size_t more; /* left out, over the cap */
+};
+
+/*
+ * Judges one filter of a listener whose other values are right: 0, or negative and msg.
+ * ERR_NOT_FOUND: no such filter. Comes from above, because conf knows no filters.
+ */
+typedef int (*conf_filter_fn)(const char *filter, const struct conf *conf,
+			      const struct conf_listen *listen, struct err_msg *msg);
+
+struct conf_source {
+	const char *file;   /* NULL: none */
+	const char *listen; /* with upstream: listener "main"; NULL: none */
+	const char *upstream;
+	const char *const
+		*overrides; /* "PATH=VALUE", such as "listen.c2s.hold=3s"; lists comma-separated */
+	size_t overrides_n;
+	conf_filter_fn check_filter; /* may be NULL */
+};
+
+/* One reference in *out, or ERR_CONFIG with at least one problem, or ERR_NOMEM. problems starts
+ * zeroed. */
+int conf_read(const struct conf_source *src, struct conf **out,
+	      struct conf_problems *problems) MUSTCHECK;
+
+void conf_problems_free(struct conf_problems *p);

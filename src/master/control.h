@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control - the socket that insetctl talks to.
+ *
+ * One JSON object a line, {"command": NAME}, answered by one JSON object a line. For root
+ * and the user that insetd runs as only. Never blocks: what a client does not take within
+ * its buffer ends it.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/err.h"
+
+struct control;
+struct event_base;
+
+/* A request: answer it now or later with control_answer(). command is valid for the call. */
+typedef void (*control_fn)(void *ctx, uint64_t client, const char *command);
+
+/* NULL and msg when the socket cannot be made. */
+struct control *control_new(struct event_base *base, const char *path, control_fn on_command,
+			    void *ctx, struct err_msg *msg) MUSTCHECK;
+/* Closes all clients and removes the socket; accepts NULL, sets it to NULL. */
+void control_free(struct control **c);
+
+/* Takes the answer; NULL (out of memory) closes the client. One that has gone meanwhile is no
+ * error. */
+void control_answer(struct control *c, uint64_t client, json_t *answer);
+
+/* A JSON text of s; what is not UTF-8 in it becomes '?', so that an answer never fails for it. */
+json_t *control_text(const char *s) MUSTCHECK;

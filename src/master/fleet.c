@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fleet - see fleet.h.
+ */
+#include "config.h"
+
+#include "master/fleet.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/confine.h"
+#include "base/picture.h"
+#include "master/proc.h"
+#include "master/reload.h"
+
+#define END_SOON_MS 2000
+
+/* Slots of the counter pages. */
+enum { SLOT_MASTER, SLOT_WEB, SLOT_MEDIA, SLOT_SCALER, SLOT_PROXIES };
+
+static struct ipc_out out; /* one at a time, too large for a stack */
+
+static unsigned slot_of(const struct proc *p)
+{
+	switch (p->role) {
+	case ROLE_MASTER:
+		return SLOT_MASTER;
+	case ROLE_WEB:
+		return SLOT_WEB;
+	case ROLE_MEDIA:
+		return SLOT_MEDIA;
+	case ROLE_SCALER:
+		return SLOT_SCALER;
+	case ROLE_PROXY:
+		return SLOT_PROXIES + p->index;
+	case ROLE_COUNT:
+		break;
+	}
+	BUG();
+}
+
+static void fleet_add(struct master *m, enum role role, unsigned index)
+{
+	struct proc *p = &m->procs[m->procs_n++];
+
+	BUG_ON(m->procs_n > PROCS_MAX);
+	*p = (struct proc){ .role = role, .index = index, .master = m, .fd = -1 };
+	if (role == ROLE_PROXY)
+		snprintf(p->name, sizeof(p->name), "proxy/%u", index);
+	else
+		snprintf(p->name, sizeof(p->name), "%s", role_name(role));
+}
+
+void fleet_init(struct master *m)
+{
+	unsigned i;
+
+	fleet_add(m, ROLE_SCALER, 0);
+	fleet_add(m, ROLE_MEDIA, 0);
+	for (i = 0; i < m->workers; i++)
+		fleet_add(m, ROLE_PROXY, i);
+	fleet_add(m, ROLE_WEB, 0);
+	m->procs[m->procs_n - 1].unwanted = m->conf->web.bind.n == 0;
+}
+
+bool fleet_has_generation(const struct proc *p)
+{
+	return p->role != ROLE_SCALER;
+}
+
+/* --- what a child is told -------------------------------------------------------------- */
+
+static void send_counters(struct proc *p)
+{
+	ipc_begin(&out, IPC_COUNTERS);
+	ipc_put_u32(&out, slot_of(p));
+	ipc_put_fd(&out, p->master->counters);
+	proc_send(p, &out);
+}
+
+void fleet_send_generation(struct proc *p, uint64_t generation, int memfd,
+			   const struct sockets *sockets)
+{
+	size_t i;
+
+	ipc_begin(&out, IPC_GENERATION);
+	ipc_put_u64(&out, generation);
+	ipc_put_fd(&out, memfd);
+	proc_send(p, &out);
+	for (i = 0; i < sockets->n; i++) {
+		const struct socket_row *s = &sockets->v[i];
+
+		if (s->role != p->role || s->index != p->index)
+			continue;
+		ipc_begin(&out, IPC_LISTENER);
+		ipc_put_u64(&out, generation);
+		ipc_put_str(&out, s->listener);
+		ipc_put_str(&out, s->address);
+		ipc_put_fd(&out, s->fd);
+		proc_send(p, &out);
+	}
+}
+
+static void send_setup(struct proc *p)
+{
+	const struct conf_scale *s = &p->master->conf->scale;
+	struct picture_setup setup = {
+		.children = s->children ? (uint32_t)s->children : MIN_OF(confine_cpus(), 64),
+		.limits = { .max_pixels = s->max_pixels,
+			    .max_pixels_jpeg = s->max_pixels_jpeg,
+			    .max_side = (uint32_t)s->max_side,
+			    .memory = s->memory,
+			    .wall_ms = s->wall,
+			    .cpu_ms = s->cpu },
+	};
+
+	ipc_begin(&out, IPC_SETUP);
+	picture_setup_put(&out, &setup);
+	proc_send(p, &out);
+}
+
+void fleet_send_number(struct proc *p, enum ipc_type type, uint64_t generation)
+{
+	ipc_begin(&out, type);
+	ipc_put_u64(&out, generation);
+	proc_send(p, &out);
+}
+
+void fleet_send_stop(struct proc *p, uint32_t ms)
+{
+	ipc_begin(&out, IPC_STOP);
+	ipc_put_u32(&out, ms);
+	proc_send(p, &out);
+}
+
+static void send_peer(struct proc *p, const struct proc *other, int fd)
+{
+	ipc_begin(&out, IPC_PEER);
+	ipc_put_u8(&out, (uint8_t)other->role);
+	ipc_put_u32(&out, other->index);
+	ipc_put_fd(&out, fd);
+	proc_send(p, &out);
+}
+
+static bool are_peers(const struct proc *a, const struct proc *b)
+{
+	if (a->role == ROLE_MEDIA)
+		return b->role == ROLE_PROXY || b->role == ROLE_SCALER;
+	return b->role == ROLE_MEDIA && (a->role == ROLE_PROXY || a->role == ROLE_SCALER);
+}
+
+/* New channels between p and everyone it talks to who is there. */
+static void connect_peers(struct proc *p)
+{
+	struct master *m = p->master;
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++) {
+		struct proc *other = &m->procs[i];
+		int fds[2];
+
+		if (!are_peers(p, other) || other->fd == -1)
+			continue;
+		if (ipc_pair(fds)) {
+			log_error("no channel between %s and %s: %m", p->name, other->name);
+			continue;
+		}
+		send_peer(p, other, fds[0]);
+		send_peer(other, p, fds[1]);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
+void fleet_start(struct proc *p)
+{
+	struct master *m = p->master;
+
+	p->confirmed = false;
+	if (proc_spawn(p)) {
+		p->settled = true;
+		proc_restart_later(p);
+		return;
+	}
+	send_counters(p);
+	if (fleet_has_generation(p))
+		fleet_send_generation(p, m->conf->generation, m->memfd, &m->sockets);
+	else
+		send_setup(p);
+	connect_peers(p);
+}
+
+void fleet_start_all(struct master *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		if (!m->procs[i].unwanted && m->procs[i].pid == 0)
+			fleet_start(&m->procs[i]);
+}
+
+/* --- what a child says ----------------------------------------------------------------- */
+
+static int on_log(struct proc *p, struct ipc_in *in)
+{
+	uint8_t level = ipc_get_u8(in);
+	const char *line = ipc_get_str(in);
+
+	if (ipc_end(in) || level > LOG_LEVEL_DEBUG)
+		return ERR_BAD_MESSAGE;
+	if (log_is_on((enum log_level)level))
+		log_relay(p->name, (enum log_level)level, line);
+	return 0;
+}
+
+static int on_confirm(struct proc *p, struct ipc_in *in)
+{
+	struct master *m = p->master;
+	uint64_t generation = ipc_get_u64(in);
+	uint8_t ready = ipc_get_u8(in);
+	const char *why = ipc_get_str(in);
+
+	if (ipc_end(in) || ready > 1)
+		return ERR_BAD_MESSAGE;
+	if (p->state == PROC_UP)
+		return reload_on_confirm(p, generation, ready, why);
+	if (p->state == PROC_ENDING)
+		return 0;
+	if (p->state != PROC_STARTING ||
+	    (fleet_has_generation(p) && generation != m->conf->generation))
+		return ERR_BAD_MESSAGE;
+	if (ready) {
+		p->state = PROC_COMMITTED;
+		fleet_send_number(p, IPC_COMMIT, m->conf->generation);
+		return 0;
+	}
+	log_error("%s cannot run: %s", p->name, why);
+	/* At the first start somebody is there to read it; later the others go on. */
+	if (!m->up && p->role != ROLE_SCALER)
+		master_stop(m, 1);
+	else
+		proc_kill(p, "refused its configuration");
+	return 0;
+}
+
+static int on_ready(struct proc *p, struct ipc_in *in)
+{
+	const char *versions = ipc_get_str(in);
+
+	if (ipc_end(in) ||
+	    (p->state != PROC_COMMITTED && p->state != PROC_UP && p->state != PROC_ENDING))
+		return ERR_BAD_MESSAGE;
+	if (p->state != PROC_COMMITTED)
+		return 0;
+	snprintf(p->versions, sizeof(p->versions), "%s", versions);
+	p->state = PROC_UP;
+	p->settled = true;
+	log_debug("%s is up pid=%d %s", p->name, (int)p->pid, p->versions);
+	master_on_change(p->master);
+	return 0;
+}
+
+int fleet_on_message(struct proc *p, struct ipc_in *in)
+{
+	/* ipc_recv() has let only what children may send to a master through. */
+	if (in->type == IPC_LOG)
+		return on_log(p, in);
+	if (in->type == IPC_CONFIRM)
+		return on_confirm(p, in);
+	if (in->type == IPC_READY)
+		return on_ready(p, in);
+	return ERR_BAD_MESSAGE;
+}
+
+/* --- after a commit -------------------------------------------------------------------- */
+
+static bool is_same_scale(const struct conf_scale *a, const struct conf_scale *b)
+{
+	return a->children == b->children && a->max_pixels == b->max_pixels &&
+	       a->max_pixels_jpeg == b->max_pixels_jpeg && a->max_side == b->max_side &&
+	       a->memory == b->memory && a->wall == b->wall && a->cpu == b->cpu;
+}
+
+void fleet_adjust(struct master *m, const struct conf *old)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++) {
+		struct proc *p = &m->procs[i];
+
+		if (p->role == ROLE_SCALER && p->pid &&
+		    !is_same_scale(&old->scale, &m->conf->scale)) {
+			log_notice("the scaler is started anew for its new limits");
+			p->replaced = true;
+			proc_kill(p, NULL);
+		} else if (p->role == ROLE_WEB && m->conf->web.bind.n == 0) {
+			fleet_send_stop(p, 0);
+			proc_end_within(p, END_SOON_MS);
+		} else if (p->role == ROLE_WEB && p->unwanted) {
+			p->unwanted = false;
+			p->replaced = p->pid != 0; /* still ending: proc_on_exit() brings it back */
+			if (p->pid == 0)
+				fleet_start(p);
+		}
+	}
+}
+
+bool fleet_is_settled(const struct master *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++) {
+		const struct proc *p = &m->procs[i];
+
+		if (p->unwanted)
+			continue;
+		if (p->role == ROLE_PROXY ? p->state != PROC_UP : !p->settled)
+			return false;
+	}
+	return true;
+}
+
+void fleet_count(const struct master *m)
+{
+	uint64_t up[ROLE_COUNT] = { 0 };
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		up[m->procs[i].role] += m->procs[i].state == PROC_UP;
+	counter_set(METRIC_PROCS_MEDIA, up[ROLE_MEDIA]);
+	counter_set(METRIC_PROCS_PROXY, up[ROLE_PROXY]);
+	counter_set(METRIC_PROCS_SCALER, up[ROLE_SCALER]);
+	counter_set(METRIC_PROCS_WEB, up[ROLE_WEB]);
+}
+
+size_t fleet_running(const struct master *m, enum role role)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < m->procs_n; i++)
+		n += m->procs[i].role == role && m->procs[i].pid != 0;
+	return n;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status - see status.h.
+ */
+#include "config.h"
+
+#include "master/status.h"
+
+#include "base/clock.h"
+#include "master/control.h"
+
+static const char *const state_names[] = {
+	[PROC_DOWN] = "down", [PROC_STARTING] = "starting", [PROC_COMMITTED] = "starting",
+	[PROC_UP] = "up",     [PROC_ENDING] = "ending",
+};
+
+/* The figures worth a look by hand; all are in /metrics. */
+static const struct {
+	const char *name;
+	enum metric metric;
+} figures[] = {
+	{ "cache_entries", METRIC_CACHE_ENTRIES },
+	{ "connections", METRIC_ACCEPTED },
+	{ "fetches", METRIC_FETCHES },
+	{ "fetches_refused", METRIC_FETCH_REFUSED },
+	{ "held_units", METRIC_HELD_UNITS },
+	{ "scaled", METRIC_SCALED },
+	{ "scaler_formats", METRIC_SCALER_FORMATS },
+	{ "sessions", METRIC_SESSIONS },
+	{ "sessions_opaque", METRIC_SESSIONS_OPAQUE },
+	{ "stream_errors", METRIC_STREAM_ERRORS },
+	{ "thumbnails", METRIC_THUMBNAILS },
+	{ "units_c2s", METRIC_UNITS_C2S },
+	{ "units_s2c", METRIC_UNITS_S2C },
+};
+
+static json_t *children(const struct master *m)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++) {
+		const struct proc *p = &m->procs[i];
+		json_int_t uptime = p->pid ? (clock_now() - p->started_ms) / 1000 : 0;
+
+		if (p->unwanted && p->pid == 0)
+			continue;
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:i, s:i, s:s, s:I, s:o}", "role",
+						role_name(p->role), "index", (int)p->index, "pid",
+						(int)p->pid, "restarts", (int)p->restarts, "state",
+						state_names[p->state], "uptime", uptime, "versions",
+						control_text(p->versions)));
+	}
+	return list;
+}
+
+static json_t *listeners(const struct master *m)
+{
+	json_t *list = json_array();
+	size_t i, k;
+
+	for (i = 0; i < m->conf->listens_n; i++) {
+		const struct conf_listen *l = &m->conf->listens[i];
+		json_t *bind = json_array();
+
+		for (k = 0; k < l->bind.n; k++)
+			json_array_append_new(bind, json_string(l->bind.v[k]));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name", l->name, "bind",
+						      bind, "upstream", control_text(l->upstream)));
+	}
+	return list;
+}
+
+json_t *status_new(const struct master *m)
+{
+	json_t *counters = json_object();
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(figures); i++)
+		json_object_set_new(counters, figures[i].name,
+				    json_integer((json_int_t)counters_sum(figures[i].metric)));
+	return json_pack("{s:b, s:s, s:I, s:I, s:s, s:o, s:o, s:o}", "ok", 1, "version",
+			 PACKAGE_VERSION, "uptime",
+			 (json_int_t)((clock_now() - m->started_ms) / 1000), "generation",
+			 (json_int_t)m->conf->generation, "state",
+			 m->stopping ? "stopping"
+			 : m->up     ? "up"
+				     : "starting",
+			 "children", children(m), "listeners", listeners(m), "counters", counters);
+}

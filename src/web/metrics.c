@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * metrics - see metrics.h.
+ */
+#include "config.h"
+
+#include "web/metrics.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/counters.h"
+
+static int print_head(struct buf *out, const char *name, const char *type, const char *help)
+{
+	return buf_printf(out, "# HELP inset_%s %s\n# TYPE inset_%s %s\n", name, help, name, type);
+}
+
+static bool is_first_of_name(int row)
+{
+	int i;
+
+	for (i = 0; i < row; i++)
+		if (strcmp(metric_rows[i].name, metric_rows[row].name) == 0)
+			return false;
+	return true;
+}
+
+/* Each name once with all its rows behind it, wherever they stand in the table. */
+static int print_name(struct buf *out, int first)
+{
+	const struct metric_row *f = &metric_rows[first];
+	int i, rc = print_head(out, f->name, f->type == METRIC_TYPE_GAUGE ? "gauge" : "counter",
+			       f->help);
+
+	for (i = first; i < METRIC_COUNT && !rc; i++) {
+		const struct metric_row *r = &metric_rows[i];
+
+		if (strcmp(r->name, f->name) == 0)
+			rc = buf_printf(out, "inset_%s%s%s%s %" PRIu64 "\n", r->name,
+					r->labels[0] ? "{" : "", r->labels, r->labels[0] ? "}" : "",
+					counters_sum((enum metric)i));
+	}
+	return rc;
+}
+
+static int print_rows(struct buf *out)
+{
+	int i, rc = 0;
+
+	for (i = 0; i < METRIC_COUNT && !rc; i++)
+		if (is_first_of_name(i))
+			rc = print_name(out, i);
+	return rc;
+}
+
+static int print_histogram(struct buf *out, enum histogram_id id)
+{
+	const char *name = histogram_rows[id].name;
+	struct counters_histogram h;
+	uint64_t below = 0;
+	int rc = print_head(out, name, "histogram", histogram_rows[id].help);
+	int i;
+
+	counters_histogram_sum(id, &h);
+	for (i = 0; i < HISTOGRAM_BUCKETS && !rc; i++) {
+		below += h.bucket[i];
+		rc = buf_printf(out, "inset_%s_bucket{le=\"%u\"} %" PRIu64 "\n", name,
+				histogram_bounds[i], below);
+	}
+	/* Processes count on while this is read: the total is that of the buckets, so that the
+	 * lines agree. */
+	below += h.bucket[HISTOGRAM_BUCKETS];
+	if (!rc)
+		rc = buf_printf(out,
+				"inset_%s_bucket{le=\"+Inf\"} %" PRIu64 "\ninset_%s_sum %" PRIu64
+				"\ninset_%s_count %" PRIu64 "\n",
+				name, below, name, h.sum, name, below);
+	return rc;
+}
+
+int metrics_print(struct buf *out)
+{
+	int i, rc;
+
+	rc = buf_printf(out,
+			"# HELP inset_build_info version of inset\n# TYPE inset_build_info gauge\n"
+			"inset_build_info{version=\"%s\"} 1\n",
+			PACKAGE_VERSION);
+	if (!rc)
+		rc = print_rows(out);
+	for (i = 0; i < HISTOGRAM_COUNT && !rc; i++)
+		rc = print_histogram(out, (enum histogram_id)i);
+	return rc;
+}
+
+bool metrics_is_healthy(const char **why_out)
+{
+	static const struct {
+		enum metric metric;
+		const char *why;
+	} needed[] = {
+		{ METRIC_PROCS_PROXY, "no proxy process is up" },
+		{ METRIC_PROCS_MEDIA, "no thumbnails: the media process is away" },
+		{ METRIC_PROCS_SCALER, "no thumbnails: the scaler is away" },
+		{ METRIC_SCALER_FORMATS,
+		  "no thumbnails: no picture format passed the scaler's self-test" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(needed); i++)
+		if (counters_sum(needed[i].metric) == 0) {
+			*why_out = needed[i].why;
+			return false;
+		}
+	*why_out = "ok";
+	return true;
+}

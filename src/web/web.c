@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * web - see web.h.
+ *
+ * One libmicrohttpd daemon for each listening socket, without threads; its epoll
+ * descriptor is an event of our loop. A new generation brings new daemons; answers under
+ * way on old ones are cut off.
+ */
+#include "config.h"
+
+#include "web/web.h"
+
+#include <event2/event.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "conf/generation.h"
+#include "web/metrics.h"
+
+#define DAEMONS_MAX        8
+#define METRICS_MAX        (256 * 1024)
+#define MESSAGES_PER_TURN  64
+#define CONNECTIONS        16
+#define CONNECTION_TIMEOUT 10
+#define CONNECTION_MEMORY  (16 * 1024)
+
+/* A listening socket, served or waiting to be. */
+struct web_listener {
+	int fd;                    /* owned */
+	struct MHD_Daemon *daemon; /* owned */
+	struct event *event;       /* owned: the daemon's epoll descriptor */
+	struct event *timer;       /* owned: the daemon's time-outs */
+};
+
+struct web_set {
+	struct web_listener v[DAEMONS_MAX];
+	size_t n;
+	struct conf *conf; /* owned reference */
+};
+
+static struct web {
+	struct event_base *base;
+	struct event *channel;
+	struct web_set live;
+	struct web_set pending;
+	bool confined;
+	int exit_code;
+} web;
+
+static struct ipc_in in;
+
+/* --- HTTP ------------------------------------------------------------------------------ */
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, const char *type,
+			      const void *p, size_t len)
+{
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(len, (void *)(uintptr_t)p, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result ok = MHD_NO;
+
+	if (!r)
+		return MHD_NO;
+	if (MHD_add_response_header(r, "Content-Type", type) == MHD_YES &&
+	    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+	    (code != MHD_HTTP_METHOD_NOT_ALLOWED ||
+	     MHD_add_response_header(r, "Allow", "GET, HEAD") == MHD_YES))
+		ok = MHD_queue_response(connection, code, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned code,
+				   const char *text)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "%s\n", text);
+
+	return answer(connection, code, "text/plain; charset=utf-8", line,
+		      MIN_OF((size_t)n, sizeof(line) - 1));
+}
+
+static enum MHD_Result answer_metrics(struct MHD_Connection *connection)
+{
+	enum MHD_Result ok;
+	struct buf b;
+
+	buf_init(&b, METRICS_MAX);
+	if (metrics_print(&b))
+		ok = answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
+	else
+		ok = answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
+			    b.p, b.len);
+	buf_fini(&b);
+	return ok;
+}
+
+static enum MHD_Result on_request(void *ctx UNUSED, struct MHD_Connection *connection,
+				  const char *url, const char *method, const char *version UNUSED,
+				  const char *upload UNUSED, size_t *upload_size, void **state)
+{
+	static int seen;
+	const char *why;
+
+	/* The first call is for the header alone; bodies are read and dropped. */
+	if (!*state) {
+		*state = &seen;
+		return MHD_YES;
+	}
+	if (*upload_size) {
+		*upload_size = 0;
+		return MHD_YES;
+	}
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only");
+	if (strcmp(url, "/metrics") == 0)
+		return answer_metrics(connection);
+	if (strcmp(url, "/health") == 0)
+		return metrics_is_healthy(&why)
+			       ? answer_text(connection, MHD_HTTP_OK, why)
+			       : answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+	return answer_text(connection, MHD_HTTP_NOT_FOUND, "there are /metrics and /health");
+}
+
+/* --- daemons --------------------------------------------------------------------------- */
+
+static void listener_run(struct web_listener *l)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+	struct timeval tv;
+
+	MHD_run(l->daemon);
+	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
+		return;
+	ms = MIN_OF(ms, 60000u);
+	tv = (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+			       .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	if (evtimer_add(l->timer, &tv) == -1)
+		log_error("no timer: out of memory");
+}
+
+static void on_daemon(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	clock_update();
+	listener_run(arg);
+}
+
+static void listener_fini(struct web_listener *l)
+{
+	if (l->event)
+		event_free(l->event);
+	if (l->timer)
+		event_free(l->timer);
+	/* First taken from the daemon, which might shut down what the master and the next
+	 * generation share. */
+	if (l->daemon) {
+		(void)MHD_quiesce_daemon(l->daemon);
+		MHD_stop_daemon(l->daemon);
+	}
+	if (l->fd != -1)
+		close(l->fd);
+	*l = (struct web_listener){ .fd = -1 };
+}
+
+static void set_fini(struct web_set *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		listener_fini(&s->v[i]);
+	conf_unref(&s->conf);
+	*s = (struct web_set){ 0 };
+}
+
+static int listener_start(struct web_listener *l)
+{
+	const union MHD_DaemonInfo *info;
+
+	l->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL, NULL, on_request, NULL,
+		MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+		MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+	info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	if (!info)
+		return ERR_IO;
+	l->event = event_new(web.base, info->epoll_fd, EV_READ | EV_PERSIST, on_daemon, l);
+	l->timer = evtimer_new(web.base, on_daemon, l);
+	if (!l->event || !l->timer || event_add(l->event, NULL) == -1)
+		return ERR_NOMEM;
+	listener_run(l);
+	return 0;
+}
+
+/* --- the master's messages ------------------------------------------------------------- */
+
+static int on_generation(void)
+{
+	struct err_msg msg = { 0 };
+	uint64_t generation = ipc_get_u64(&in);
+	int fd = ipc_take_fd(&in);
+	const uint8_t *p = NULL;
+	size_t len = 0;
+	int rc = ipc_end(&in);
+
+	if (!rc)
+		rc = ipc_memfd_map(fd, GENERATION_MAX, &p, &len);
+	set_fini(&web.pending);
+	if (!rc)
+		rc = generation_parse(p, len, &web.pending.conf, &msg);
+	if (p)
+		munmap((void *)(uintptr_t)p, len);
+	if (fd != -1)
+		close(fd);
+	child_confirm(generation, rc == 0, rc == 0 ? "" : msg.text[0] ? msg.text : err_str(rc));
+	return rc;
+}
+
+static int on_listener(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	int fd;
+
+	(void)ipc_get_str(&in);
+	(void)ipc_get_str(&in);
+	fd = ipc_take_fd(&in);
+	if (ipc_end(&in) || !web.pending.conf || generation != web.pending.conf->generation ||
+	    web.pending.n == DAEMONS_MAX) {
+		if (fd != -1)
+			close(fd);
+		return ERR_BAD_MESSAGE;
+	}
+	web.pending.v[web.pending.n++] = (struct web_listener){ .fd = fd };
+	return 0;
+}
+
+static int on_commit(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	struct confine confine = { 0 };
+	struct err_msg msg = { 0 };
+	char versions[128];
+	size_t i;
+
+	if (ipc_end(&in) || !web.pending.conf || generation != web.pending.conf->generation)
+		return ERR_BAD_MESSAGE;
+	set_fini(&web.live);
+	web.live = web.pending;
+	web.pending = (struct web_set){ 0 };
+	log_set_level((enum log_level)web.live.conf->log.level);
+	confine.user = web.live.conf->user;
+	if (!web.confined && confine_apply(&confine, NULL, &msg)) {
+		log_error("%s", msg.text);
+		return ERR_IO;
+	}
+	web.confined = true;
+	for (i = 0; i < web.live.n; i++)
+		if (listener_start(&web.live.v[i]))
+			log_error("cannot serve HTTP: out of memory or descriptors");
+	snprintf(versions, sizeof(versions), "libmicrohttpd=%s libevent=%s", MHD_get_version(),
+		 event_get_version());
+	child_ready(versions);
+	return 0;
+}
+
+static int on_rollback(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	int rc = ipc_end(&in);
+
+	if (!rc && web.pending.conf && web.pending.conf->generation == generation)
+		set_fini(&web.pending);
+	return rc;
+}
+
+static int on_message(void)
+{
+	if (in.type == IPC_COUNTERS)
+		return child_on_counters(&in);
+	if (in.type == IPC_GENERATION)
+		return on_generation();
+	if (in.type == IPC_LISTENER)
+		return on_listener();
+	if (in.type == IPC_COMMIT)
+		return on_commit();
+	if (in.type == IPC_ROLLBACK)
+		return on_rollback();
+	if (in.type == IPC_STOP) {
+		web.exit_code = 0;
+		(void)event_base_loopbreak(web.base);
+		return 0;
+	}
+	return ERR_BAD_MESSAGE; /* PEER and others are not for web */
+}
+
+static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
+{
+	int i, rc = 0;
+
+	clock_update();
+	for (i = 0; i < MESSAGES_PER_TURN && !rc; i++) {
+		rc = ipc_recv(CHILD_FD, &in, ROLE_WEB, ROLE_MASTER);
+		if (rc)
+			break;
+		rc = on_message();
+		ipc_in_fini(&in);
+	}
+	if (rc == 0 || rc == ERR_AGAIN)
+		return;
+	web.exit_code = rc == ERR_CLOSED ? 0 : 70; /* the master is gone, or talks nonsense */
+	(void)event_base_loopbreak(web.base);
+}
+
+int web_main(unsigned index)
+{
+	struct event_config *config = event_config_new();
+
+	child_open(ROLE_WEB, index);
+	web.exit_code = 70;
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+		web.base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	if (web.base)
+		web.channel = event_new(web.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
+	if (web.channel && event_add(web.channel, NULL) == 0)
+		(void)event_base_dispatch(web.base);
+	set_fini(&web.pending);
+	set_fini(&web.live);
+	if (web.channel)
+		event_free(web.channel);
+	if (web.base)
+		event_base_free(web.base);
+	return web.exit_code;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_fleet - what the master lets a child say, and when: a message that is malformed or out
+ * of turn is refused and changes nothing. No process is started; those are in
+ * integration/test_processes.py.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "master/fleet.h"
+
+static struct master m;
+static struct proc *proxy;
+static struct ipc_out out;
+static struct ipc_in in;
+static int fds[2]; /* the master's end, the child's end */
+
+static int setup(void **state UNUSED)
+{
+	memset(&m, 0, sizeof(m));
+	m.workers = 1;
+	m.conf = conf_new();
+	if (!m.conf || ipc_pair(fds))
+		return -1;
+	m.conf->generation = 7;
+	m.generations = 7;
+	m.up = true;
+	m.reload.memfd = -1;
+	fleet_init(&m);
+	proxy = &m.procs[2];
+	proxy->fd = fds[0];
+	proxy->state = PROC_STARTING;
+	log_set_level(LOG_LEVEL_ERROR);
+	return proxy->role == ROLE_PROXY ? 0 : -1;
+}
+
+static int teardown(void **state UNUSED)
+{
+	close(fds[0]);
+	close(fds[1]);
+	conf_unref(&m.conf);
+	return 0;
+}
+
+/* The child sends what is in out; what the master makes of it. */
+static int deliver(void)
+{
+	int rc;
+
+	assert_int_equal(ipc_send(fds[1], &out), 0);
+	rc = ipc_recv(proxy->fd, &in, ROLE_MASTER, ROLE_PROXY);
+	if (rc)
+		return rc;
+	rc = fleet_on_message(proxy, &in);
+	ipc_in_fini(&in);
+	return rc;
+}
+
+static void put_confirm(uint64_t generation, uint8_t ready)
+{
+	ipc_begin(&out, IPC_CONFIRM);
+	ipc_put_u64(&out, generation);
+	ipc_put_u8(&out, ready);
+	ipc_put_str(&out, "why");
+}
+
+static void a_start_in_order(void **state UNUSED)
+{
+	put_confirm(7, 1);
+	assert_int_equal(deliver(), 0);
+	assert_int_equal(proxy->state, PROC_COMMITTED);
+	assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MASTER), 0);
+	assert_int_equal(in.type, IPC_COMMIT);
+	assert_int_equal(ipc_get_u64(&in), 7);
+	ipc_begin(&out, IPC_READY);
+	ipc_put_str(&out, "libevent 2");
+	assert_int_equal(deliver(), 0);
+	assert_int_equal(proxy->state, PROC_UP);
+	assert_string_equal(proxy->versions, "libevent 2");
+	assert_int_equal(counters_sum(METRIC_PROCS_PROXY), 1);
+}
+
+static void ready_before_commit(void **state UNUSED)
+{
+	ipc_begin(&out, IPC_READY);
+	ipc_put_str(&out, "");
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	assert_int_equal(proxy->state, PROC_STARTING);
+}
+
+static void confirm_of_another_generation(void **state UNUSED)
+{
+	put_confirm(6, 1);
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	put_confirm(8, 1);
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	put_confirm(7, 2);
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	assert_int_equal(proxy->state, PROC_STARTING);
+}
+
+static void confirm_without_a_reload(void **state UNUSED)
+{
+	proxy->state = PROC_UP;
+	put_confirm(7, 1);
+	assert_int_equal(deliver(), 0); /* of one that was rolled back */
+	put_confirm(8, 1);
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE); /* of one that was never sent */
+	assert_int_equal(proxy->state, PROC_UP);
+	assert_false(proxy->confirmed);
+}
+
+static void log_of_no_level(void **state UNUSED)
+{
+	ipc_begin(&out, IPC_LOG);
+	ipc_put_u8(&out, LOG_LEVEL_DEBUG + 1);
+	ipc_put_str(&out, "x");
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+}
+
+static void every_short_message(void **state UNUSED)
+{
+	static const enum ipc_type types[] = { IPC_CONFIRM, IPC_LOG, IPC_READY };
+	size_t i, n;
+
+	for (i = 0; i < ARRAY_SIZE(types); i++)
+		for (n = 0; n < 4; n++) {
+			ipc_begin(&out, types[i]);
+			ipc_put_bytes(&out, "\0\0\0", n);
+			assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+		}
+	/* And one byte too many. */
+	put_confirm(7, 1);
+	ipc_put_u8(&out, 0);
+	assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	assert_int_equal(proxy->state, PROC_STARTING);
+}
+
+static void what_children_may_not_send(void **state UNUSED)
+{
+	int type;
+
+	for (type = 0; type < IPC_TYPE_COUNT; type++) {
+		if (type == IPC_CONFIRM || type == IPC_LOG || type == IPC_READY)
+			continue;
+		ipc_begin(&out, (enum ipc_type)type);
+		assert_int_equal(deliver(), ERR_BAD_MESSAGE);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_start_in_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(ready_before_commit, setup, teardown),
+		cmocka_unit_test_setup_teardown(confirm_of_another_generation, setup, teardown),
+		cmocka_unit_test_setup_teardown(confirm_without_a_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(log_of_no_level, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_short_message, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_children_may_not_send, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
