@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * header - see header.h: one walker per format over untrusted bytes.
+ *
+ * Every walker keeps `at <= len` and compares what it wants with `len - at`.
+ */
+#include "config.h"
+
+#include "scaler/header.h"
+
+#include <string.h>
+
+#include "base/err.h"
+
+/* The attack is tens of thousands of tiny scans; cameras and encoders write at most a few dozen. */
+#define JPEG_SCANS_MAX 100
+
+static uint32_t be16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+static uint32_t be32(const uint8_t *p)
+{
+	return be16(p) << 16 | be16(p + 2);
+}
+
+static uint32_t le16(const uint8_t *p)
+{
+	return (uint32_t)p[1] << 8 | p[0];
+}
+
+static uint32_t le24(const uint8_t *p)
+{
+	return (uint32_t)p[2] << 16 | le16(p);
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+	return le16(p + 2) << 16 | le16(p);
+}
+
+static void header_grow(struct header *h, uint32_t width, uint32_t height)
+{
+	h->width = MAX_OF(h->width, width);
+	h->height = MAX_OF(h->height, height);
+}
+
+static uint32_t exif16(const uint8_t *p, bool big)
+{
+	return big ? be16(p) : le16(p);
+}
+
+static uint32_t exif32(const uint8_t *p, bool big)
+{
+	return big ? be32(p) : le32(p);
+}
+
+/* Orientation (tag 0x112, SHORT) of the first directory; the first EXIF block that has one counts.
+ */
+static void exif_read(const uint8_t *p, size_t len, struct header *out)
+{
+	uint32_t at, n;
+	bool big;
+
+	if (out->orientation)
+		return;
+	if (len >= 6 && memcmp(p, "Exif\0\0", 6) == 0) {
+		p += 6;
+		len -= 6;
+	}
+	if (len < 8 || (memcmp(p, "II*\0", 4) != 0 && memcmp(p, "MM\0*", 4) != 0))
+		return;
+	big = p[0] == 'M';
+	at = exif32(p + 4, big);
+	if (at > len || len - at < 2)
+		return;
+	n = exif16(p + at, big);
+	for (at += 2; n && len - at >= 12; n--, at += 12) {
+		uint32_t value = exif16(p + at + 8, big);
+
+		if (exif16(p + at, big) != 0x112)
+			continue;
+		if (exif16(p + at + 2, big) == 3 && value >= 1 && value <= 8)
+			out->orientation = value;
+		return;
+	}
+}
+
+static bool jpeg_is_frame(uint8_t marker)
+{
+	return marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
+	       marker != 0xcc;
+}
+
+/* Entropy-coded data ends at the first marker that is neither stuffing nor a restart. */
+static size_t jpeg_skip_scan(const uint8_t *p, size_t len, size_t at)
+{
+	while (at < len) {
+		const uint8_t *ff = memchr(p + at, 0xff, len - at);
+
+		if (!ff)
+			return len;
+		at = (size_t)(ff - p);
+		if (len - at < 2)
+			return len;
+		if (p[at + 1] == 0xff)
+			at++;
+		else if (p[at + 1] == 0 || (p[at + 1] >= 0xd0 && p[at + 1] <= 0xd7))
+			at += 2;
+		else
+			return at;
+	}
+	return len;
+}
+
+static int jpeg_read(const uint8_t *p, size_t len, struct header *out)
+{
+	unsigned scans = 0;
+	size_t at = 2;
+
+	if (len < 4 || p[0] != 0xff || p[1] != 0xd8)
+		return ERR_SYNTAX;
+	for (;;) {
+		const uint8_t *ff = memchr(p + at, 0xff, len - at);
+		uint8_t marker;
+		size_t size;
+
+		/* Decoders skip stray bytes between segments, and some writers leave them. */
+		at = ff ? (size_t)(ff - p) : len;
+		while (at < len && p[at] == 0xff)
+			at++;
+		if (at == len)
+			return ERR_SYNTAX;
+		marker = p[at++];
+		if (marker == 0xd9)
+			return scans && out->width ? 0 : ERR_SYNTAX;
+		if (marker == 0 || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8))
+			continue;
+		if (len - at < 2)
+			return ERR_SYNTAX;
+		size = be16(p + at);
+		if (size < 2 || size > len - at)
+			return ERR_SYNTAX;
+		if (jpeg_is_frame(marker)) {
+			if (size < 8)
+				return ERR_SYNTAX;
+			header_grow(out, be16(p + at + 5), be16(p + at + 3));
+		}
+		if (marker == 0xe1 && size >= 8 && memcmp(p + at + 2, "Exif\0\0", 6) == 0)
+			exif_read(p + at + 2, size - 2, out);
+		at += size;
+		if (marker == 0xda) {
+			if (++scans > JPEG_SCANS_MAX)
+				return ERR_SYNTAX;
+			at = jpeg_skip_scan(p, len, at);
+		}
+	}
+}
+
+static int png_read(const uint8_t *p, size_t len, struct header *out)
+{
+	size_t at = 8;
+	bool data = false;
+
+	if (len < 33 || memcmp(p, "\x89PNG\r\n\x1a\n", 8) != 0 || memcmp(p + 12, "IHDR", 4) != 0 ||
+	    be32(p + 8) != 13)
+		return ERR_SYNTAX;
+	header_grow(out, be32(p + 16), be32(p + 20));
+	while (len - at >= 12) {
+		uint32_t size = be32(p + at);
+
+		if (size > len - at - 12)
+			return ERR_SYNTAX;
+		if (memcmp(p + at + 4, "IDAT", 4) == 0)
+			data = true;
+		if (memcmp(p + at + 4, "eXIf", 4) == 0)
+			exif_read(p + at + 8, size, out);
+		if (memcmp(p + at + 4, "IEND", 4) == 0)
+			return data ? 0 : ERR_SYNTAX;
+		at += 12 + (size_t)size;
+	}
+	return ERR_SYNTAX;
+}
+
+/* Behind the sub-blocks that start at `at`, or 0 when they do not end. */
+static size_t gif_skip_blocks(const uint8_t *p, size_t len, size_t at)
+{
+	while (at < len) {
+		size_t size = p[at++];
+
+		if (size == 0)
+			return at;
+		if (size > len - at)
+			return 0;
+		at += size;
+	}
+	return 0;
+}
+
+static size_t gif_table(uint8_t flags)
+{
+	return flags & 0x80 ? (size_t)3 << ((flags & 7) + 1) : 0;
+}
+
+static int gif_read(const uint8_t *p, size_t len, struct header *out)
+{
+	size_t at;
+
+	if (len < 13 || (memcmp(p, "GIF87a", 6) != 0 && memcmp(p, "GIF89a", 6) != 0))
+		return ERR_SYNTAX;
+	header_grow(out, le16(p + 6), le16(p + 8));
+	at = 13 + gif_table(p[10]);
+	while (at < len && p[at] == '!') {
+		if (len - at < 2)
+			return ERR_SYNTAX;
+		at = gif_skip_blocks(p, len, at + 2);
+		if (at == 0)
+			return ERR_SYNTAX;
+	}
+	if (at >= len || len - at < 11 || p[at] != ',')
+		return ERR_SYNTAX;
+	if (le16(p + at + 5) == 0 || le16(p + at + 7) == 0)
+		return ERR_SYNTAX;
+	header_grow(out, le16(p + at + 1) + le16(p + at + 5), le16(p + at + 3) + le16(p + at + 7));
+	at += 10 + gif_table(p[at + 9]);
+	if (at >= len || gif_skip_blocks(p, len, at + 1) == 0)
+		return ERR_SYNTAX;
+	return 0;
+}
+
+/* One chunk's say about dimensions; an animation is left to a decoder that can do it. */
+static int webp_chunk(const uint8_t *p, size_t size, bool *data, struct header *out)
+{
+	const uint8_t *body = p + 8;
+
+	if (memcmp(p, "VP8X", 4) == 0) {
+		if (size < 10)
+			return ERR_SYNTAX;
+		header_grow(out, le24(body + 4) + 1, le24(body + 7) + 1);
+	} else if (memcmp(p, "VP8 ", 4) == 0) {
+		if (size < 10 || memcmp(body + 3, "\x9d\x01\x2a", 3) != 0)
+			return ERR_SYNTAX;
+		header_grow(out, le16(body + 6) & 0x3fff, le16(body + 8) & 0x3fff);
+		*data = true;
+	} else if (memcmp(p, "VP8L", 4) == 0) {
+		if (size < 5 || body[0] != 0x2f)
+			return ERR_SYNTAX;
+		header_grow(out, (le32(body + 1) & 0x3fff) + 1,
+			    (le32(body + 1) >> 14 & 0x3fff) + 1);
+		*data = true;
+	} else if (memcmp(p, "EXIF", 4) == 0) {
+		exif_read(body, size, out);
+	} else if (memcmp(p, "ANMF", 4) == 0) {
+		return ERR_UNSUPPORTED;
+	}
+	return 0;
+}
+
+static int webp_read(const uint8_t *p, size_t len, struct header *out)
+{
+	size_t at = 12, end;
+	bool data = false;
+	int rc;
+
+	if (len < 20 || memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WEBP", 4) != 0)
+		return ERR_SYNTAX;
+	end = (size_t)le32(p + 4) + 8;
+	if (end < 20 || end > len)
+		return ERR_SYNTAX;
+	while (end - at >= 8) {
+		size_t size = le32(p + at + 4);
+
+		if (size > end - at - 8)
+			return ERR_SYNTAX;
+		rc = webp_chunk(p + at, size, &data, out);
+		if (rc)
+			return rc;
+		at += 8 + size;
+		if (size % 2 && at < end)
+			at++;
+	}
+	return data ? 0 : ERR_SYNTAX;
+}
+
+static int bmp_read(const uint8_t *p, size_t len, struct header *out)
+{
+	uint32_t offset, info, bits, coding = 0;
+	uint64_t stride;
+
+	if (len < 54 || p[0] != 'B' || p[1] != 'M')
+		return ERR_SYNTAX;
+	offset = le32(p + 10);
+	info = le32(p + 14);
+	if (info == 12) {
+		header_grow(out, le16(p + 18), le16(p + 20));
+		bits = le16(p + 24);
+	} else if (info >= 40 && info <= 256) {
+		uint32_t height = le32(p + 22);
+
+		/* Negative: rows from the top. Negating the smallest number gives it again: too
+		 * big. */
+		header_grow(out, le32(p + 18), height & 0x80000000u ? 0u - height : height);
+		bits = le16(p + 28);
+		coding = le32(p + 30);
+	} else {
+		return ERR_SYNTAX;
+	}
+	if (bits > 32 || offset >= len)
+		return ERR_SYNTAX;
+	if (coding == 1 || coding == 2) /* run lengths: only the file's own size shows a cut */
+		return le32(p + 2) <= len ? 0 : ERR_SYNTAX;
+	if (coding != 0 && coding != 3 && coding != 6)
+		return ERR_UNSUPPORTED;
+	stride = ((uint64_t)out->width * bits + 31) / 32 * 4;
+	return stride * out->height <= len - offset ? 0 : ERR_SYNTAX;
+}
+
+int header_read(enum picture_format f, const uint8_t *p, size_t len, struct header *out)
+{
+	int rc = ERR_UNSUPPORTED;
+
+	memset(out, 0, sizeof(*out));
+	switch (f) {
+	case PICTURE_JPEG:
+		rc = jpeg_read(p, len, out);
+		break;
+	case PICTURE_PNG:
+		rc = png_read(p, len, out);
+		break;
+	case PICTURE_GIF:
+		rc = gif_read(p, len, out);
+		break;
+	case PICTURE_WEBP:
+		rc = webp_read(p, len, out);
+		break;
+	case PICTURE_BMP:
+		rc = bmp_read(p, len, out);
+		break;
+	case PICTURE_NONE:
+	case PICTURE_FORMAT_COUNT:
+		break;
+	}
+	if (!rc && (out->width == 0 || out->height == 0))
+		rc = ERR_SYNTAX;
+	return rc;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * header - what a picture file says about itself, read before any decoder sees it.
+ *
+ * Dimensions for the limits, and whether the file goes on to the end of its first picture:
+ * decoders turn cut-off files into half-grey pictures. Not a validator: what stands between
+ * the structures is the decoder's business.
+ */
+#pragma once
+
+#include "base/picture.h"
+
+struct header {
+	uint32_t width; /* largest that the file claims anywhere: canvas or first frame */
+	uint32_t height;
+	unsigned orientation; /* of EXIF, 1..8; 0: none given */
+};
+
+/* 0; ERR_SYNTAX: not that format, damaged or cut off; ERR_UNSUPPORTED. Reads no byte beyond len. */
+int header_read(enum picture_format f, const uint8_t *p, size_t len, struct header *out) MUSTCHECK;

@@ -1,0 +1,506 @@
+# SPDX-License-Identifier: MIT
+"""The real inset-scaler over its two channels: generated pictures, bombs, killed children.
+
+The test is both the master and the media process. What comes back is judged by Pillow and
+exiftool, not by our own code. tests/unit/test_sandbox.c proves what a child cannot do.
+"""
+
+import fcntl
+import io
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+
+PIL = pytest.importorskip('PIL')
+from PIL import Image, ImageCms                                 # noqa: E402
+
+NONE, JPEG, PNG, GIF, WEBP, BMP = range(6)
+AUTO, AS_JPEG, AS_PNG, AS_WEBP = range(4)
+OK, FAILED, TOO_BIG, NO_FIT, KILLED, UNAVAILABLE = range(6)
+ROLE_MEDIA = 2
+SIDES = {1: 'rbgw', 2: 'brwg', 3: 'wgbr', 4: 'gwrb', 5: 'rgbw', 6: 'grwb', 7: 'wbgr', 8: 'bwrg'}
+COLORS = {'r': (255, 0, 0), 'g': (0, 255, 0), 'b': (0, 0, 255), 'w': (255, 255, 255)}
+LIMITS = dict(pixels=28000000, pixels_jpeg=200000000, side=32768, memory=256 << 20, wall=5000, cpu=3000)
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+def message_types():
+    names = []
+    for line in (SOURCE / 'src/base/ipc.def').read_text().splitlines():
+        if line.startswith('IPC('):
+            names.append(line[4:].split(',')[0])
+    return {name: number for number, name in enumerate(names)}
+
+
+TYPE = message_types()
+
+
+def limits_bytes(limits):
+    return struct.pack('=QQIQII', *(limits[k] for k in ('pixels', 'pixels_jpeg', 'side', 'memory', 'wall', 'cpu')))
+
+
+def sealed(data):
+    fd = os.memfd_create('picture', os.MFD_ALLOW_SEALING)
+    os.write(fd, data) if data else None
+    fcntl.fcntl(fd, 1033, 0x1 | 0x2 | 0x4 | 0x8)                # F_ADD_SEALS: seal, shrink, grow, write
+    return fd
+
+
+class Result:
+    def __init__(self, packet):
+        (self.id, self.status, self.format, self.width, self.height, self.ow, self.oh, self.step, self.us,
+         size) = struct.unpack_from('=QBBIIIIBII', packet, 4)
+        self.bytes = packet[-size:] if size else b''
+        assert len(packet) == 4 + struct.calcsize('=QBBIIIIBII') + size
+
+    def image(self):
+        im = Image.open(io.BytesIO(self.bytes))
+        im.load()
+        return im
+
+
+class Scaler:
+    """inset-scaler with this test at the other end of both channels."""
+
+    def __init__(self, children=2, prefix='', **limits):
+        self.limits = dict(LIMITS, **limits)
+        binary = Path(os.environ.get('builddir', SOURCE / 'build')) / 'inset-scaler'
+        if not binary.exists():
+            pytest.skip(f'{binary} is not built')
+        self.master, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.proc = subprocess.Popen(
+            ['/bin/bash', '-c', f'{prefix}exec 3<&{end.fileno()}; exec "$0" --user nobody --index 0', str(binary)],
+            pass_fds=[end.fileno()],
+            # The leak checker of sanitizer builds reads /proc, which landlock took from the scaler.
+            env=dict(os.environ, ASAN_OPTIONS='detect_leaks=0'))
+        end.close()
+        self.master.settimeout(20)
+        self.media = None
+        self.next_id = 0
+        self.send('SETUP', struct.pack('=I', children) + limits_bytes(self.limits))
+        assert self.receive_until('CONFIRM')[4:13] == struct.pack('=QB', 0, 1)
+        self.peer()
+        self.send('COMMIT', struct.pack('=Q', 1))
+        self.receive_until('READY')
+        self.mask, self.why = self.formats()
+
+    def send(self, name, body):
+        self.master.send(struct.pack('=I', TYPE[name]) + body)
+
+    def receive_until(self, name):
+        while True:
+            packet = self.master.recv(70000)
+            assert packet, 'the scaler ended'
+            if struct.unpack_from('=I', packet)[0] == TYPE[name]:
+                return packet
+
+    def peer(self):
+        if self.media:
+            self.media.close()
+        self.media, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.media.settimeout(20)
+        socket.send_fds(self.master, [struct.pack('=IBI', TYPE['PEER'], ROLE_MEDIA, 0)], [end.fileno()])
+        end.close()
+
+    def formats(self):
+        packet = self.media.recv(70000)
+        kind, mask, size = struct.unpack_from('=III', packet)
+        assert kind == TYPE['FORMATS']
+        return mask, packet[12:12 + size].decode()
+
+    def ask(self, data, fmt, output=AUTO, box=(128, 128), max_bytes=8192, **limits):
+        self.next_id += 1
+        body = struct.pack('=QBBIII', self.next_id, fmt, output, *box, max_bytes)
+        fd = sealed(data)
+        socket.send_fds(self.media, [struct.pack('=I', TYPE['SCALE']) + body + limits_bytes(dict(self.limits, **limits))],
+                        [fd])
+        os.close(fd)
+        return self.next_id
+
+    def answer(self):
+        return Result(self.media.recv(70000))
+
+    def scale(self, *args, **kw):
+        wanted = self.ask(*args, **kw)
+        res = self.answer()
+        assert res.id == wanted
+        return res
+
+    def children(self):
+        try:
+            return [int(p) for p in Path(f'/proc/{self.proc.pid}/task/{self.proc.pid}/children').read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def wait_children(self, count):
+        """Until that many children sleep and stay the same for a while: all forked, none on its way out."""
+        end = time.monotonic() + 20
+        before = None
+        while True:
+            now = [c for c in self.children() if state(c) == 'S']
+            if len(now) == count and now == before == self.children():
+                return
+            assert time.monotonic() < end, self.children()
+            before = now
+            time.sleep(0.2)
+
+    def stop(self):
+        self.send('STOP', struct.pack('=I', 0))
+        assert self.proc.wait(20) == 0
+        self.master.close()
+        self.media.close()
+
+
+def state(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0]
+    except FileNotFoundError:
+        return ''
+
+
+@pytest.fixture(scope='module')
+def scaler():
+    s = Scaler()
+    assert s.mask == 0b111110 and s.why == ''
+    yield s
+    s.stop()
+
+
+def save(im, fmt, **kw):
+    out = io.BytesIO()
+    im.save(out, fmt, **kw)
+    return out.getvalue()
+
+
+def photo(width=640, height=480):
+    return Image.merge('RGB', [Image.effect_noise((width // 8, height // 8), 80).resize((width, height), Image.BICUBIC)
+                               for _ in range(3)])
+
+
+def corners(width=320, height=240, order='rbgw', mode='RGB'):
+    im = Image.new('RGB', (width, height))
+    for i, c in enumerate(order):
+        x, y = i % 2 * width // 2, i // 2 * height // 2
+        im.paste(COLORS[c], (x, y, x + width // 2, y + height // 2))
+    return im.convert(mode)
+
+
+def near(a, b, tolerance=40):
+    return all(abs(x - y) <= tolerance for x, y in zip(a, b))
+
+
+def assert_corners(im, order='rbgw'):
+    im = im.convert('RGB')
+    w, h = im.size
+    for i, c in enumerate(order):
+        at = (w // 4 + i % 2 * w // 2, h // 4 + i // 2 * h // 2)
+        assert near(im.getpixel(at), COLORS[c]), (i, im.getpixel(at), c)
+
+
+def assert_clean(res, tmp_path, box=(128, 128), max_bytes=8192):
+    im = res.image()
+    assert im.size == (res.width, res.height)
+    assert im.width <= min(box[0], res.ow) and im.height <= min(box[1], res.oh)
+    assert len(res.bytes) <= max_bytes
+    assert not im.getexif() and 'icc_profile' not in im.info and 'comment' not in im.info
+    path = tmp_path / 'thumbnail'
+    path.write_bytes(res.bytes)
+    tags = subprocess.run(['exiftool', '-EXIF:all', '-XMP:all', '-IPTC:all', '-ICC_Profile:all', '-Comment',
+                           '-PNG:Comment', '-PNG:CreateDate', str(path)], capture_output=True, text=True)
+    assert tags.stdout == ''
+    return im
+
+
+PLAIN = [('JPEG', JPEG, 'RGB', {}), ('JPEG', JPEG, 'RGB', dict(progressive=True)), ('JPEG', JPEG, 'CMYK', {}),
+         ('PNG', PNG, 'RGB', {}), ('PNG', PNG, 'RGBA', {}), ('PNG', PNG, 'P', {}), ('GIF', GIF, 'P', {}),
+         ('WEBP', WEBP, 'RGB', {}), ('WEBP', WEBP, 'RGB', dict(lossless=True)), ('WEBP', WEBP, 'RGBA', {}),
+         ('BMP', BMP, 'RGB', {}), ('BMP', BMP, 'P', {})]
+
+
+@pytest.mark.parametrize('output', [AUTO, AS_JPEG, AS_PNG, AS_WEBP])
+@pytest.mark.parametrize('name,fmt,mode,options', PLAIN)
+def test_formats_keep_their_colours(scaler, tmp_path, name, fmt, mode, options, output):
+    res = scaler.scale(save(corners(mode=mode), name, **options), fmt, output)
+    assert res.status == OK and (res.width, res.height) == (128, 96) and (res.ow, res.oh) == (320, 240)
+    im = assert_clean(res, tmp_path)
+    assert im.format == {AS_JPEG: 'JPEG', AS_PNG: 'PNG', AS_WEBP: 'WEBP'}.get(output, im.format)
+    assert_corners(im)
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'I;16', 'LA'])
+def test_grey_pictures(scaler, tmp_path, mode):
+    im = Image.new('L', (200, 100), 0)
+    im.paste(255, (100, 0, 200, 100))
+    if mode == 'I;16':
+        im = im.convert('I').point(lambda v: v * 257).convert('I;16')
+    else:
+        im = im.convert(mode)
+    res = scaler.scale(save(im, 'PNG'), PNG, AS_PNG)
+    assert res.status == OK
+    out = assert_clean(res, tmp_path).convert('RGB')
+    assert near(out.getpixel((32, 32)), (0, 0, 0), 5) and near(out.getpixel((96, 32)), (255, 255, 255), 5)
+
+
+@pytest.mark.parametrize('name,fmt', [('JPEG', JPEG), ('PNG', PNG), ('WEBP', WEBP)])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_orientation_and_gps(scaler, tmp_path, name, fmt, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    exif[0x10e] = 'a place'
+    exif.get_ifd(0x8825)[1] = 'N'
+    res = scaler.scale(save(corners(), name, exif=exif), fmt)
+    assert res.status == OK
+    im = assert_clean(res, tmp_path)
+    turned = orientation >= 5
+    assert im.size == ((96, 128) if turned else (128, 96))
+    assert (res.ow, res.oh) == ((240, 320) if turned else (320, 240))
+    assert_corners(im, SIDES[orientation])
+
+
+def test_profile_is_applied(scaler, tmp_path):
+    lab = ImageCms.createProfile('sRGB')
+    res = scaler.scale(save(corners(), 'JPEG', icc_profile=ImageCms.ImageCmsProfile(lab).tobytes()), JPEG)
+    assert res.status == OK
+    assert_corners(assert_clean(res, tmp_path))
+    res = scaler.scale(save(corners(), 'PNG', icc_profile=b'no profile at all' * 10), PNG)
+    assert res.status == OK
+    assert_corners(assert_clean(res, tmp_path))
+
+
+def test_alpha(scaler, tmp_path):
+    im = Image.new('RGBA', (300, 300), (255, 0, 0, 0))
+    im.paste((0, 0, 255, 255), (150, 0, 300, 300))
+    data = save(im, 'PNG')
+    res = scaler.scale(data, PNG)
+    assert res.status == OK and res.format == PNG
+    out = assert_clean(res, tmp_path).convert('RGBA')
+    assert out.getpixel((20, 60))[3] == 0 and near(out.getpixel((100, 60)), (0, 0, 255, 255))
+    res = scaler.scale(data, PNG, AS_JPEG)
+    out = assert_clean(res, tmp_path)
+    assert near(out.getpixel((20, 60)), (255, 255, 255)) and near(out.getpixel((100, 60)), (0, 0, 255))
+
+
+def test_animation_first_frame(scaler, tmp_path):
+    frames = [corners(order='rbgw'), corners(order='wwww'), corners(order='gggg')]
+    res = scaler.scale(save(frames[0], 'GIF', save_all=True, append_images=frames[1:]), GIF)
+    assert res.status == OK
+    assert_corners(assert_clean(res, tmp_path))
+
+
+def test_never_enlarged(scaler, tmp_path):
+    for size in [(1, 1), (3, 500), (500, 3), (127, 128), (128, 129), (20, 10)]:
+        res = scaler.scale(save(corners(*size) if min(size) > 3 else Image.new('RGB', size, 'red'), 'PNG'), PNG)
+        assert res.status == OK and (res.ow, res.oh) == size
+        assert_clean(res, tmp_path)
+
+
+@pytest.mark.parametrize('output', [AUTO, AS_JPEG, AS_PNG, AS_WEBP])
+def test_ladder(scaler, tmp_path, output):
+    data = save(photo(), 'JPEG', quality=95)
+    steps = []
+    for max_bytes in (60000, 8192, 4096, 2048, 1024, 700, 256):
+        res = scaler.scale(data, JPEG, output, max_bytes=max_bytes)
+        if res.status == OK:
+            assert_clean(res, tmp_path, max_bytes=max_bytes)
+            steps.append(res.step)
+        else:
+            assert res.status == NO_FIT and res.bytes == b''
+    assert steps == sorted(steps) and len(set(steps)) > 1
+
+
+@pytest.mark.parametrize('name,fmt', [('JPEG', JPEG), ('PNG', PNG), ('GIF', GIF), ('WEBP', WEBP), ('BMP', BMP)])
+def test_truncated(scaler, name, fmt):
+    data = save(photo(), name)
+    for tenth in range(0, 10):
+        assert scaler.scale(data[:len(data) * tenth // 10], fmt).status == FAILED, tenth
+    assert scaler.scale(data[:-2] if name != 'GIF' else data[:-3], fmt).status == FAILED
+    assert scaler.scale(data, fmt).status == OK
+
+
+def test_cut_jpeg_with_an_end(scaler):
+    data = save(photo(), 'JPEG')
+    assert scaler.scale(data[:len(data) // 2] + b'\xff\xd9', JPEG).status == FAILED
+
+
+def test_bombs(scaler):
+    def chunk(kind, body):
+        return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+
+    def png(width, height, bits, color, extra=b'', rows=None):
+        z = zlib.compressobj(9)
+        row = bytes(1 + (width * bits * (3 if color == 2 else 1) + 7) // 8)
+        body = b''.join(z.compress(row) for _ in range(rows or height)) + z.flush()
+        return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, bits, color, 0, 0, 0)) + extra +
+                chunk(b'IDAT', body) + chunk(b'IEND', b''))
+
+    assert scaler.scale(png(30000, 30000, 1, 0), PNG).status == TOO_BIG
+    assert scaler.scale(png(65500, 10, 8, 2), PNG).status == TOO_BIG
+    zeros = zlib.compress(bytes(100 << 20), 9)
+    extra = chunk(b'zTXt', b'a\0\0' + zeros) + chunk(b'iCCP', b'a\0\0' + zeros)
+    assert scaler.scale(png(100, 100, 8, 2, extra), PNG).status in (OK, FAILED)
+    gif = bytearray(save(Image.new('P', (10, 10)), 'GIF'))
+    gif[6:10] = b'\xff' * 4
+    assert scaler.scale(bytes(gif), GIF).status == TOO_BIG
+    assert scaler.scale(save(photo(), 'JPEG'), JPEG, pixels=1000, pixels_jpeg=1000).status == TOO_BIG
+    assert scaler.scale(save(photo(), 'PNG'), PNG, pixels=640 * 480).status == OK
+    assert scaler.scale(save(photo(), 'PNG'), PNG, pixels=640 * 480 - 1).status == TOO_BIG
+    assert scaler.scale(save(photo(), 'PNG'), PNG, memory=100000).status == FAILED
+    big = save(Image.new('RGB', (10000, 8000), (10, 200, 30)), 'JPEG')
+    res = scaler.scale(big, JPEG)
+    assert res.status == OK and (res.ow, res.oh) == (10000, 8000)
+
+
+STRANGERS = [b'<svg xmlns="http://www.w3.org/2000/svg"><image href="/etc/passwd"/></svg>' + b' ' * 99,
+             b'%!PS-Adobe-3.0\n(/etc/passwd) (r) file\nshowpage\n', b'push graphic-context\nimage over 0,0 1,1 "/etc/passwd"\n',
+             b'%PDF-1.4\n' + b' ' * 99, b'', b'\0', b'\xff\xd8\xff', os.urandom(5000)]
+
+
+@pytest.mark.parametrize('fmt', [JPEG, PNG, GIF, WEBP, BMP])
+def test_forced_decoder(scaler, fmt):
+    for data in STRANGERS + [save(corners(), 'TIFF')]:
+        assert scaler.scale(data, fmt).status == FAILED
+    other = 'PNG' if fmt != PNG else 'GIF'
+    assert scaler.scale(save(corners(), other), fmt).status == FAILED
+
+
+def test_damaged_everywhere(scaler):
+    """Flipped bytes: any status but silence, and the zygote lives."""
+    for name, fmt in [('JPEG', JPEG), ('PNG', PNG), ('GIF', GIF), ('WEBP', WEBP), ('BMP', BMP)]:
+        data = save(corners(64, 48), name)
+        for i in range(0, len(data), max(1, len(data) // 40)):
+            bad = bytearray(data)
+            bad[i] ^= 0xff
+            scaler.scale(bytes(bad), fmt)
+    assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
+
+
+def test_children_are_confined(scaler):
+    scaler.wait_children(2)
+    for pid in scaler.children():
+        status = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').read_text().splitlines())
+        if status['Seccomp'].strip() == '0':
+            pytest.skip('built without the sandbox')
+        assert status['Seccomp'].strip() == '2' and status['NoNewPrivs'].strip() == '1'
+        if os.geteuid() == 0:
+            assert status['Uid'].split()[0] != '0'
+            assert set(os.listdir(f'/proc/{pid}/fd')) <= {'0'}
+        assert Path(f'/proc/{pid}/oom_score_adj').read_text().strip() == '1000'
+
+
+def test_child_killed_while_waiting(scaler):
+    scaler.wait_children(2)
+    before = scaler.children()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
+    scaler.wait_children(2)
+    assert not set(before) & set(scaler.children())
+
+
+
+
+def test_child_killed_in_the_middle(scaler):
+    scaler.wait_children(2)
+    pids = scaler.children()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wanted = scaler.ask(save(photo(2000, 2000), 'PNG'), PNG)
+    select.select([scaler.media], [], [], 0.3)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    res = scaler.answer()
+    assert res.id == wanted and res.status == KILLED and res.bytes == b''
+    scaler.wait_children(2)
+    assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
+
+
+def test_child_stopped_meets_the_wall(scaler):
+    scaler.wait_children(2)
+    pids = scaler.children()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    res = scaler.scale(save(corners(), 'PNG'), PNG, wall=300)
+    assert res.status == KILLED
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    scaler.wait_children(2)
+    assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
+
+
+def test_many_at_once_are_all_answered(scaler):
+    data = save(corners(), 'PNG')
+    asked = {scaler.ask(data, PNG) for _ in range(60)}
+    assert {scaler.answer().id for _ in range(60)} == asked
+
+
+def test_new_media_and_bad_media(scaler):
+    scaler.peer()
+    assert scaler.formats() == (scaler.mask, '')
+    scaler.media.send(b'garbage')
+    assert scaler.media.recv(100) == b''
+    scaler.peer()
+    assert scaler.formats() == (scaler.mask, '')
+    unsealed = os.memfd_create('picture', os.MFD_ALLOW_SEALING)
+    os.write(unsealed, save(corners(), 'PNG'))
+    body = struct.pack('=IQBBIII', TYPE['SCALE'], 5, PNG, AUTO, 128, 128, 8192) + limits_bytes(scaler.limits)
+    socket.send_fds(scaler.media, [body], [unsealed])
+    os.close(unsealed)
+    assert scaler.answer().status == FAILED
+    assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
+
+
+def test_corpus(scaler):
+    """Pictures of other projects' fuzzers and test suites, where this machine has them."""
+    root = Path('/work/shared/pictures')
+    if not root.is_dir():
+        pytest.skip('no corpus here')
+    kinds = dict(jpeg=JPEG, png=PNG, gif=GIF, webp=WEBP, bmp=BMP)
+    seen = killed = 0
+    for name, fmt in kinds.items():
+        for path in sorted((root / name).iterdir())[:int(os.environ.get('INSET_CORPUS', '60'))]:
+            res = scaler.scale(path.read_bytes(), fmt, max_bytes=16384)
+            seen += 1
+            if res.status == KILLED:
+                killed += 1
+                print('killed:', path)
+            if res.status == OK:
+                assert res.image().size == (res.width, res.height)
+    assert killed == 0, f'{killed} of {seen}'
+    scaler.wait_children(2)
+    assert 'Z' not in [state(c) for c in scaler.children()]
+
+
+def test_alone_it_says_so():
+    binary = Path(os.environ.get('builddir', SOURCE / 'build')) / 'inset-scaler'
+    if not binary.exists():
+        pytest.skip('not built')
+    alone = subprocess.run([binary], capture_output=True, text=True)
+    assert alone.returncode == 2 and 'insetd' in alone.stderr and alone.stderr.count('\n') == 1
+    for option in ('--help', '--version'):
+        assert subprocess.run([binary, option], capture_output=True).returncode == 0
+
+
+def test_no_sandbox_no_thumbnails():
+    """A child that cannot take its limits never sees a picture: said once, asked again refused."""
+    if os.geteuid() == 0:
+        s = Scaler(prefix='ulimit -t 2; ')
+        if s.mask:
+            s.stop()
+            pytest.skip('limits can be raised here')
+        assert s.mask == 0 and s.why.startswith('no sandbox')
+        assert s.scale(save(corners(), 'PNG'), PNG).status == UNAVAILABLE
+        s.peer()
+        assert s.formats()[0] == 0
+        s.wait_children(0)
+        s.stop()
