@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane-hold - units that wait: how long, for whom, and how they leave. See lane.h.
+ *
+ * lane.c walks the bytes; this file lets the FIFO go.
+ */
+#include "config.h"
+
+#include "stream/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "xmpp/ns.h"
+
+#define HOLD_PIECES 8
+#define HOLD_MAX_MS 10000 /* whatever the configuration says */
+#define QUICK_MS    100   /* wait for an answer from the cache when the budget is used up */
+#define FINAL_SPARE 4096  /* what servers on the way may add to a stanza of the largest size */
+
+size_t lane_tag_len(const uint8_t *p, size_t len)
+{
+	uint8_t quote = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (quote)
+			quote = p[i] == quote ? 0 : quote;
+		else if (p[i] == '"' || p[i] == '\'')
+			quote = p[i];
+		else if (p[i] == '>')
+			return i + 1;
+	}
+	return len;
+}
+
+/*
+ * Whose unit it is: on a client's stream what the server said; where stanzas carry a `from`
+ * that the receiving side checks (s2c, components, servers) that one.
+ */
+const char *lane_from(struct lane *l, struct fifo_entry *e)
+{
+	struct tag_span raw;
+	struct tag t;
+
+	if (l->dir == LANE_C2S && strcmp(nsctx_default(l->ctx), NS_COMPONENT) != 0 &&
+	    strcmp(nsctx_default(l->ctx), NS_SERVER) != 0)
+		return l->both->jid;
+	if (tag_read(&t, e->bytes.p, lane_tag_len(e->bytes.p, e->bytes.len)))
+		return NULL;
+	raw = tag_attr(&t, "from");
+	if (!raw.p)
+		return NULL;
+	e->from = malloc(raw.len + 1);
+	if (!e->from || tag_text(raw, e->from, raw.len + 1))
+		return NULL;
+	return e->from;
+}
+
+size_t lane_max_final(const struct lane *l)
+{
+	size_t max = lane_limits(l)->final_stanza;
+	size_t seen = l->both->max_bytes;
+
+	if (l->dir == LANE_C2S && seen)
+		max = MIN_OF(max, seen > FINAL_SPARE ? seen - FINAL_SPARE : 0);
+	return max;
+}
+
+void lane_set_deadline(const struct lane *l, struct fifo_entry *e)
+{
+	const struct conf_listen *c = l->both->listen;
+	uint32_t left =
+		fifo_budget(l->fifo, lane_limits(l)->hold_budget, lane_limits(l)->hold_window);
+	uint32_t hold = MIN_OF(l->dir == LANE_C2S ? c->hold : c->hold_s2c, HOLD_MAX_MS);
+
+	e->cached_only = left == 0;
+	e->since = clock_now();
+	e->deadline = e->since + (left ? MIN_OF(hold, left) : MIN_OF(hold, QUICK_MS));
+}
+
+/* --- leaving ----------------------------------------------------------------------------- */
+
+void lane_emit(struct lane *l, const struct iovec *v, int n)
+{
+	l->blocked = !l->both->ops->emit(l->both->ctx, (enum lane_dir)l->dir, v, n);
+}
+
+static void lane_resolved(struct fifo_entry *e)
+{
+	struct lane *l = e->lane;
+
+	if (!e->waiting)
+		return;
+	e->waiting = false;
+	counter_dec(METRIC_HELD_UNITS);
+	counter_observe(HISTOGRAM_HOLD, (uint64_t)(clock_now() - e->since));
+	l->both->ops->unhold(l->both->ctx, e);
+	if (!e->edited)
+		chain_unit_free(&e->unit);
+}
+
+/* Lets the FIFO's head leave as far as it is resolved and there is room (or force). */
+static void lane_drain(struct lane *l, bool force)
+{
+	struct fifo_entry *gone[HOLD_PIECES];
+	struct iovec v[HOLD_PIECES];
+	int n, i;
+
+	if (!l->fifo)
+		return;
+	do {
+		struct fifo_entry *e;
+
+		for (n = 0; n < HOLD_PIECES && (force || !l->blocked); n++) {
+			size_t len;
+
+			e = fifo_head(l->fifo);
+			if (!e || e->waiting)
+				break;
+			fifo_remove(l->fifo, e);
+			v[n].iov_base = (void *)(uintptr_t)fifo_entry_bytes(e, &len);
+			v[n].iov_len = len;
+			gone[n] = e;
+		}
+		if (n)
+			lane_emit(l, v, n);
+		for (i = 0; i < n; i++)
+			fifo_entry_free(&gone[i]);
+	} while (n == HOLD_PIECES);
+	fifo_note(l->fifo, lane_limits(l)->hold_window);
+}
+
+static void lane_take_result(struct fifo_entry *e, enum chain_result r)
+{
+	if (r == CHAIN_WAIT)
+		return;
+	e->edited = r == CHAIN_EDITED;
+	lane_resolved(e);
+	lane_drain(e->lane, false);
+}
+
+void lane_result(struct fifo_entry *e, const struct job_result *r)
+{
+	if (e->waiting)
+		lane_take_result(e, chain_unit_result(e->unit, r));
+}
+
+void lane_give_up(struct fifo_entry *e)
+{
+	if (e->waiting)
+		lane_take_result(e, CHAIN_PASS);
+}
+
+void lane_release(struct lane *l)
+{
+	struct list *it;
+
+	if (!l->fifo)
+		return;
+	LIST_EACH(it, &l->fifo->entries)
+		lane_resolved(CONTAINER_OF(it, struct fifo_entry, link));
+	lane_drain(l, true);
+}
+
+void lane_expire(struct lane *l)
+{
+	int64_t at;
+
+	while ((at = lane_deadline(l)) && at <= clock_now())
+		lane_give_up(fifo_head(l->fifo));
+}
+
+void lane_resume(struct lane *l)
+{
+	l->blocked = false;
+	lane_drain(l, false);
+}
+
+int64_t lane_deadline(const struct lane *l)
+{
+	const struct fifo_entry *e = l->fifo ? fifo_head(l->fifo) : NULL;
+
+	return e && e->waiting ? e->deadline : 0;
+}
+
+bool lane_is_drained(const struct lane *l)
+{
+	return !l->fifo || list_is_empty(&l->fifo->entries);
+}
+
+bool lane_is_full(const struct lane *l)
+{
+	return l->fifo && l->fifo->bytes >= lane_limits(l)->held_bytes;
+}
+
+bool lane_is_quiet(const struct lane *l)
+{
+	if (!l->headed || l->closed || l->eof || l->both->opaque)
+		return false;
+	if (!lane_is_drained(l)) /* entries begin and end, but for the last, between units */
+		return true;
+	return l->mode != LANE_PASS && !l->torn;
+}

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane - see lane.h.
+ *
+ * A chunk is walked once. Bytes that may leave form a run, which leaves in one emit() at
+ * the chunk's end:
+ *
+ *   pending            |            chunk
+ *   <message><bo       |dy/></message><r/><mess
+ *                       ^run           ^done   ^tail, becomes pending
+ *
+ * kept says that pending (followed by the chunk from run on) is still to leave.
+ */
+#include "config.h"
+
+#include "stream/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "stream/learn.h"
+#include "xmpp/ns.h"
+
+#define FEED_PIECES 8
+#define TLS_RECORD  0x16 /* first byte of a TLS handshake */
+
+/* One call of lane_feed(). */
+struct feed {
+	struct lane *l;
+	const uint8_t *p;
+	size_t len;
+	size_t pos;  /* framed so far */
+	size_t run;  /* first byte neither put out nor copied */
+	size_t done; /* behind the last complete unit */
+	size_t unit; /* where the kept unit begins, unless it is in pending */
+	bool kept;
+	int rc;
+	int n;
+	struct iovec v[FEED_PIECES];
+};
+
+void lanes_init(struct lanes *b, const struct lane_ops *ops, void *ctx)
+{
+	int dir;
+
+	*b = (struct lanes){ .ops = ops, .ctx = ctx };
+	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
+		struct lane *l = &b->lane[dir];
+
+		l->both = b;
+		l->dir = (uint8_t)dir;
+		framer_init(&l->framer);
+		buf_init(&l->pending, SIZE_MAX / 2); /* lane_tail() caps it */
+	}
+}
+
+void lanes_fini(struct lanes *b)
+{
+	int dir;
+
+	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
+		struct lane *l = &b->lane[dir];
+
+		lane_release(l);
+		fifo_free(&l->fifo);
+		nsctx_unref(&l->ctx);
+		buf_fini(&l->pending);
+		framer_fini(&l->framer);
+	}
+	free(b->jid);
+	free(b->to);
+	b->jid = NULL;
+	b->to = NULL;
+}
+
+/* --- output ---------------------------------------------------------------------------- */
+
+static void feed_flush(struct feed *x)
+{
+	if (x->n)
+		lane_emit(x->l, x->v, x->n);
+	x->n = 0;
+}
+
+/* These bytes may leave; they must live until feed_flush(). */
+static void feed_put(struct feed *x, const uint8_t *p, size_t len)
+{
+	if (!len || x->rc == ERR_NOMEM)
+		return;
+	if (!lane_is_drained(x->l)) {
+		if (fifo_add_span(x->l->fifo, x->l, p, len))
+			x->rc = ERR_NOMEM;
+		return;
+	}
+	if (x->n == FEED_PIECES)
+		feed_flush(x);
+	x->v[x->n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)p, .iov_len = len };
+}
+
+/* What pending holds may leave. */
+static void feed_put_kept(struct feed *x)
+{
+	if (x->kept)
+		feed_put(x, x->l->pending.p, x->l->pending.len);
+	x->kept = false;
+}
+
+/* The chunk up to `to` may leave, and what was kept before it. */
+static void feed_put_run(struct feed *x, size_t to)
+{
+	feed_put_kept(x);
+	if (to > x->run) {
+		feed_put(x, x->p + x->run, to - x->run);
+		x->run = to;
+	}
+}
+
+/* --- a collected unit ------------------------------------------------------------------ */
+
+/* Runs the filters over a copy of the unit. True: the unit was dealt with; false: it leaves as it
+ * came. */
+static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
+{
+	struct lane *l = x->l;
+	struct chain_input in = {
+		.kind = (enum unit_kind)l->kind,
+		.dir = (enum lane_dir)l->dir,
+		.len = len,
+		.ctx = l->ctx,
+	};
+	struct fifo_entry *e;
+	enum chain_result r;
+
+	if (!l->fifo)
+		l->fifo = fifo_new();
+	if (!l->fifo || l->fifo->units >= FIFO_UNITS_MAX)
+		return false;
+	e = fifo_entry_new(l, p, len);
+	if (!e)
+		return false;
+	lane_set_deadline(l, e);
+	in.bytes = e->bytes.p;
+	in.from = lane_from(l, e);
+	in.max_final = lane_max_final(l);
+	in.cached_only = e->cached_only;
+	in.host_unit = e;
+	e->waiting = true; /* a job may be started for it from now on */
+	r = chain_run(l->both->chain, &in, &e->unit);
+	e->waiting = r == CHAIN_WAIT;
+	e->edited = r == CHAIN_EDITED;
+	if (r == CHAIN_PASS) {
+		fifo_entry_free(&e);
+		return false;
+	}
+	if (!x->kept)
+		feed_put(x, x->p + x->run, x->unit - x->run);
+	x->run = x->pos;
+	x->kept = false;
+	if (r == CHAIN_WAIT)
+		counter_inc(METRIC_HELD_UNITS);
+	if (r == CHAIN_EDITED && lane_is_drained(l)) {
+		const uint8_t *out = fifo_entry_bytes(e, &len);
+
+		feed_put(x, out, len);
+		feed_flush(x);
+		fifo_entry_free(&e);
+		return true;
+	}
+	fifo_add(l->fifo, e);
+	fifo_note(l->fifo, lane_limits(l)->hold_window);
+	return true;
+}
+
+/* Is its shape one that libxml2 may meet? */
+static bool lane_may_read(const struct lane *l, size_t len)
+{
+	const struct conf_limits *c = lane_limits(l);
+
+	if (len > l->both->listen->max_stanza) {
+		counter_inc(METRIC_UNITS_SIZE);
+		return false;
+	}
+	if (l->framer.max_depth > c->depth || l->framer.max_attributes > c->attributes ||
+	    l->framer.elements > c->elements) {
+		counter_inc(METRIC_UNITS_SHAPE);
+		return false;
+	}
+	return true;
+}
+
+/* The bytes of the kept unit so far, in one piece; NULL when out of memory. */
+static const uint8_t *feed_unit(struct feed *x, size_t *len_out)
+{
+	struct lane *l = x->l;
+
+	if (!x->kept) {
+		*len_out = x->pos - x->unit;
+		return x->p + x->unit;
+	}
+	if (buf_add(&l->pending, x->p + x->run, x->pos - x->run)) {
+		x->rc = ERR_NOMEM;
+		return NULL;
+	}
+	x->run = x->pos;
+	*len_out = l->pending.len;
+	return l->pending.p;
+}
+
+static void feed_kept_unit(struct feed *x)
+{
+	struct lane *l = x->l;
+	struct lanes *b = l->both;
+	size_t len;
+	const uint8_t *p = feed_unit(x, &len);
+
+	if (!p)
+		return;
+	if (l->dir == LANE_S2C && len <= b->listen->max_stanza)
+		learn_unit(b, l, p, len);
+	if (l->wanted &&
+	    chain_has_needle(b->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind, p, len) &&
+	    lane_may_read(l, len) && feed_filter(x, p, len))
+		return;
+	feed_put_kept(x); /* as it came; if it is in the chunk, with the run */
+}
+
+/* --- events of the framer -------------------------------------------------------------- */
+
+/*
+ * The start tag that has just ended, in one piece, or NULL if part of it has left already.
+ * What was kept before it may leave.
+ */
+static const uint8_t *feed_tag(struct feed *x, size_t len)
+{
+	struct lane *l = x->l;
+
+	if (len <= x->pos - x->run) {
+		feed_put_kept(x);
+		x->unit = x->pos - len;
+		return x->p + x->unit;
+	}
+	if (x->kept && len == l->pending.len + (x->pos - x->run))
+		return feed_unit(x, &len);
+	feed_put_kept(x);
+	return NULL;
+}
+
+static enum chain_want feed_wants(struct feed *x, const struct tag_span *child_ns)
+{
+	struct lane *l = x->l;
+	enum chain_want own = CHAIN_NO, filters;
+
+	if (l->dir == LANE_S2C)
+		own = learn_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
+				  child_ns);
+	filters = chain_wants(l->both->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind,
+			      (enum iq_type)l->iq_type, child_ns);
+	if (filters == CHAIN_YES) {
+		l->wanted = true;
+		return CHAIN_YES;
+	}
+	/* A unit that is kept anyway is asked about again when its child is there. */
+	return filters == CHAIN_CHILD ? CHAIN_CHILD : own;
+}
+
+static void feed_on_start(struct feed *x)
+{
+	static const uint8_t modes[] = {
+		[CHAIN_NO] = LANE_PASS,
+		[CHAIN_CHILD] = LANE_CHILD,
+		[CHAIN_YES] = LANE_KEEP,
+	};
+	struct lane *l = x->l;
+	const uint8_t *p = feed_tag(x, l->framer.tag_len);
+	struct tag t;
+
+	l->mode = LANE_PASS;
+	l->kind = UNIT_OTHER;
+	l->iq_type = IQ_NONE;
+	l->wanted = false;
+	l->torn = false;
+	/* Without the header's declarations (it was too long to be kept) nothing can be read. */
+	if (!p || !l->ctx || tag_read(&t, p, l->framer.tag_len))
+		return;
+	l->kind = (uint8_t)unit_classify(&t, l->ctx);
+	if (l->kind == UNIT_IQ)
+		l->iq_type = (uint8_t)unit_iq_type(&t);
+	if (l->kind == UNIT_DIALBACK_RESULT)
+		l->valid = tag_span_is(tag_attr(&t, "type"), "valid");
+	if (l->dir == LANE_S2C && l->both->resumed && !l->both->jid && l->kind <= UNIT_IQ)
+		learn_to(l->both, &t);
+	l->mode = modes[feed_wants(x, NULL)];
+	if (l->mode == LANE_PASS)
+		feed_put_kept(x);
+}
+
+/* The namespace of an iq's first child; declarations may stand in either tag, or the header. */
+static struct tag_span child_ns(const struct tag *child, const struct tag *iq,
+				const struct nsctx *ctx)
+{
+	char name[64] = "xmlns";
+	struct tag_span own;
+
+	if (child->prefix.p && child->prefix.len < sizeof(name) - 6) {
+		name[5] = ':';
+		memcpy(name + 6, child->prefix.p, child->prefix.len);
+		name[6 + child->prefix.len] = '\0';
+	}
+	own = tag_attr(child, name);
+	if (!own.p)
+		own = tag_attr(iq, name);
+	return own.p ? own : tag_ns(child, ctx);
+}
+
+static void feed_on_child(struct feed *x)
+{
+	struct lane *l = x->l;
+	const uint8_t *p;
+	struct tag iq, child;
+	struct tag_span ns;
+	size_t len, tag_len = l->framer.tag_len;
+
+	if (l->mode != LANE_CHILD)
+		return;
+	p = feed_unit(x, &len);
+	if (!p)
+		return;
+	l->mode = LANE_PASS;
+	if (tag_len < len && tag_read(&child, p + len - tag_len, tag_len) == 0 &&
+	    tag_read(&iq, p, lane_tag_len(p, len)) == 0) {
+		ns = child_ns(&child, &iq, l->ctx);
+		if (feed_wants(x, &ns) == CHAIN_YES)
+			l->mode = LANE_KEEP;
+	}
+	if (l->mode == LANE_PASS)
+		feed_put_kept(x);
+}
+
+static void feed_on_header(struct feed *x)
+{
+	struct lane *l = x->l;
+	struct lanes *b = l->both;
+	size_t len = l->framer.tag_len;
+	const uint8_t *p = feed_tag(x, len);
+	struct tag_span to;
+	struct tag t;
+
+	nsctx_unref(&l->ctx);
+	l->torn = false;
+	if (p && tag_read(&t, p, len) == 0) {
+		if (!tag_span_is(tag_ns(&t, NULL), NS_STREAM) || !tag_span_is(t.local, "stream")) {
+			x->rc = ERR_NAMESPACE;
+			return;
+		}
+		l->ctx = nsctx_of_header(&t);
+		if (!l->ctx) {
+			x->rc = ERR_NOMEM;
+			return;
+		}
+		to = tag_attr(&t, "to");
+		if (l->dir == LANE_C2S && !b->to && !b->lane[LANE_S2C].headed && to.p)
+			b->to = strndup(to.p, to.len);
+	}
+	feed_put_kept(x);
+	l->headed = true;
+	if (l->dir == LANE_S2C) {
+		free(b->to);
+		b->to = NULL;
+	}
+}
+
+/* From here both lanes are relayed blind. */
+static int lanes_go_opaque(struct lanes *b, const struct lane *now)
+{
+	struct lane *other = &b->lane[!now->dir];
+	struct feed x = { .l = other, .kept = other->pending.len > 0 };
+
+	if (b->listen->opaque == CONF_OPAQUE_CLOSE)
+		return ERR_UNSUPPORTED;
+	b->opaque = true;
+	counter_inc(METRIC_SESSIONS_OPAQUE);
+	feed_put_kept(&x);
+	feed_flush(&x);
+	buf_clear(&other->pending);
+	return x.rc;
+}
+
+/* What the end of a unit means for the stream. */
+static void feed_unit_ended(struct feed *x)
+{
+	struct lane *l = x->l;
+	struct lanes *b = l->both;
+	bool s2c = l->dir == LANE_S2C;
+
+	switch ((enum unit_kind)l->kind) {
+	case UNIT_SASL_AUTH:
+	case UNIT_SASL_RESPONSE:
+		/* RFC 6120 6.4.6: a client may not wait for <success/> with its new header. */
+		if (!s2c)
+			framer_allow_restart(&l->framer, true);
+		break;
+	case UNIT_SASL_SUCCESS:
+		if (s2c) {
+			b->authenticated = true;
+			framer_allow_restart(&l->framer, true);
+			framer_allow_restart(&b->lane[LANE_C2S].framer, true);
+		}
+		break;
+	case UNIT_SASL2_SUCCESS:
+	case UNIT_HANDSHAKE:
+		b->authenticated |= s2c;
+		break;
+	case UNIT_DIALBACK_RESULT:
+		b->authenticated |= s2c && l->valid;
+		break;
+	case UNIT_RESUMED:
+		b->resumed |= s2c;
+		break;
+	case UNIT_PROCEED:
+	case UNIT_COMPRESSED:
+		if (s2c)
+			x->rc = lanes_go_opaque(b, l);
+		break;
+	case UNIT_MESSAGE:
+	case UNIT_PRESENCE:
+	case UNIT_IQ:
+	case UNIT_FEATURES:
+	case UNIT_STREAM_ERROR:
+	case UNIT_STARTTLS:
+	case UNIT_COMPRESS:
+	case UNIT_SASL_FAILURE:
+	case UNIT_SASL2_AUTHENTICATE:
+	case UNIT_ENABLED:
+	case UNIT_HEADER:
+	case UNIT_CLOSE:
+	case UNIT_OTHER:
+	case UNIT_KIND_COUNT:
+		break;
+	}
+}
+
+static void feed_on_end(struct feed *x)
+{
+	struct lane *l = x->l;
+
+	counter_inc(l->dir == LANE_C2S ? METRIC_UNITS_C2S : METRIC_UNITS_S2C);
+	if (l->mode == LANE_KEEP)
+		feed_kept_unit(x);
+	else if (l->mode == LANE_CHILD) /* an iq without a child */
+		feed_put_kept(x);
+	l->mode = LANE_BETWEEN;
+	if (!x->rc)
+		feed_unit_ended(x);
+}
+
+/* A client that is nobody yet may not make us keep or count much. */
+static int lane_check_limits(const struct lane *l)
+{
+	const struct conf_limits *c = lane_limits(l);
+	const struct framer *f = &l->framer;
+
+	if (l->dir != LANE_C2S || l->both->authenticated)
+		return 0;
+	if (!l->headed)
+		return l->since > c->header ? ERR_POLICY : 0;
+	return l->since > c->auth_unit || f->elements > c->auth_elements ? ERR_POLICY : 0;
+}
+
+/* --- the end of a chunk ---------------------------------------------------------------- */
+
+/* Keeps the chunk from `at` on, behind what is kept already. */
+static void feed_keep(struct feed *x, size_t at)
+{
+	struct lane *l = x->l;
+
+	if (!x->kept) {
+		feed_flush(x); /* pending may be among the pieces */
+		l->pending.len = 0;
+	}
+	if (buf_add(&l->pending, x->p + at, x->len - at))
+		x->rc = ERR_NOMEM;
+	x->run = x->len;
+	x->kept = true;
+}
+
+static void feed_tail(struct feed *x)
+{
+	struct lane *l = x->l;
+	size_t tag = framer_in_tag(&l->framer) ? l->framer.tag_len : 0;
+	size_t fresh = x->len - x->run;
+	size_t all = x->kept ? l->pending.len + fresh : x->len - x->unit;
+
+	if (l->mode == LANE_KEEP || l->mode == LANE_CHILD) {
+		if (all <= l->both->listen->max_stanza) {
+			if (!x->kept)
+				feed_put_run(x, x->unit);
+			feed_keep(x, x->run);
+			return;
+		}
+		counter_inc(METRIC_UNITS_SIZE);
+		l->mode = LANE_PASS;
+	}
+	if (tag && tag <= lane_limits(l)->tag) {
+		if (tag <= fresh)
+			feed_put_run(x, x->len - tag);
+		if (tag <= fresh || x->kept) {
+			feed_keep(x, x->run);
+			return;
+		}
+	}
+	l->torn = tag > 0;
+	feed_put_run(x, x->len);
+}
+
+/* Nothing of the unit in progress leaves, all before it does. */
+static void feed_stop(struct feed *x)
+{
+	int rc = x->rc;
+
+	x->rc = 0;
+	if (x->done)
+		feed_put_run(x, x->done);
+	feed_flush(x);
+	lane_release(x->l);
+	buf_clear(&x->l->pending);
+	if (!x->rc)
+		x->rc = rc;
+}
+
+static void feed_frame(struct feed *x)
+{
+	struct lane *l = x->l;
+	enum framer_event ev;
+
+	do {
+		size_t n = framer_feed(&l->framer, x->p + x->pos, x->len - x->pos, &ev);
+
+		x->pos += n;
+		l->since += n;
+		if (ev == FRAMER_ERROR)
+			x->rc = framer_error(&l->framer);
+		else
+			x->rc = lane_check_limits(l);
+		if (x->rc)
+			return;
+		switch (ev) {
+		case FRAMER_HEADER:
+			feed_on_header(x);
+			break;
+		case FRAMER_START:
+			feed_on_start(x);
+			break;
+		case FRAMER_CHILD:
+			feed_on_child(x);
+			break;
+		case FRAMER_END:
+			feed_on_end(x);
+			break;
+		case FRAMER_CLOSE:
+			l->closed = true;
+			break;
+		case FRAMER_MORE:
+		case FRAMER_ERROR:
+			break;
+		}
+		if (!x->rc && (ev == FRAMER_HEADER || ev == FRAMER_END || ev == FRAMER_CLOSE)) {
+			x->done = x->pos;
+			l->since = 0;
+		}
+	} while (!x->rc && ev != FRAMER_MORE && !l->both->opaque);
+}
+
+int lane_feed(struct lane *l, const uint8_t *p, size_t len)
+{
+	struct feed x = { .l = l, .p = p, .len = len, .kept = l->pending.len > 0 };
+
+	if (!len)
+		return 0;
+	if (!l->bytes && p[0] == TLS_RECORD && !l->both->opaque)
+		x.rc = lanes_go_opaque(l->both, l);
+	l->bytes += len;
+	if (!x.rc && !l->both->opaque)
+		feed_frame(&x);
+	if (!x.rc) {
+		if (l->both->opaque)
+			feed_put_run(&x, len);
+		else
+			feed_tail(&x);
+	}
+	if (x.rc)
+		feed_stop(&x);
+	else
+		feed_flush(&x);
+	if (!x.kept)
+		buf_clear(&l->pending);
+	return x.rc;
+}
+
+int lane_end(struct lane *l)
+{
+	struct feed x = { .l = l, .kept = l->pending.len > 0 };
+
+	feed_put_kept(&x);
+	feed_flush(&x);
+	buf_clear(&l->pending);
+	l->eof = true;
+	return x.rc;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * leg - see leg.h.
+ */
+#include "config.h"
+
+#include "stream/leg.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+/* A lane stops long before: it reads no more while a leg is full. */
+#define LEG_OUT_MAX (256u * 1024 * 1024)
+
+static void leg_on_event(evutil_socket_t fd, short what, void *arg);
+
+/* Registers for exactly what is wanted now. A failed write is told from the loop at once. */
+static void leg_register(struct leg *leg)
+{
+	short events = 0;
+
+	if (leg->fd == -1)
+		return;
+	if (leg->wants_read && !leg->eof && !leg->connecting)
+		events |= EV_READ;
+	if (leg->connecting || leg_backlog(leg) || leg->shut_due)
+		events |= EV_WRITE;
+	if (events != leg->events) {
+		if (leg->events)
+			event_del(&leg->ev);
+		leg->events = 0;
+		if (events) {
+			event_assign(&leg->ev, leg->env->base, leg->fd, events | EV_PERSIST,
+				     leg_on_event, leg);
+			if (event_add(&leg->ev, NULL) == -1) {
+				leg->error = ENOMEM;
+				event_assign(&leg->ev, leg->env->base, -1, 0, leg_on_event, leg);
+			} else {
+				leg->events = events;
+			}
+		}
+	}
+	if (leg->error) {
+		if (!leg->events)
+			event_assign(&leg->ev, leg->env->base, leg->fd, EV_WRITE | EV_PERSIST,
+				     leg_on_event, leg);
+		leg->events |= EV_WRITE; /* so that leg_close() removes it */
+		event_active(&leg->ev, EV_WRITE, 0);
+	}
+}
+
+static void leg_tell(struct leg *leg, enum leg_event event, int err)
+{
+	struct leg_news news = { .event = event, .err = err };
+
+	leg->env->fn(leg, &news);
+}
+
+static void leg_on_read(struct leg *leg)
+{
+	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
+	ssize_t n = read(leg->fd, leg->env->read_buffer, LEG_READ_MAX);
+
+	if (n > 0) {
+		leg->received += (size_t)n;
+		news.len = (size_t)n;
+		leg->env->fn(leg, &news);
+	} else if (n == 0) {
+		leg->eof = true;
+		leg_register(leg);
+		leg_tell(leg, LEG_EOF, 0);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		leg_tell(leg, LEG_ERROR, errno);
+	}
+}
+
+/* The backlog got smaller, or the socket took all. */
+static void leg_note(struct leg *leg)
+{
+	leg->progress = clock_now();
+	list_remove(&leg->waiting);
+	if (leg_backlog(leg)) {
+		list_add_tail(&leg->env->waiting, &leg->waiting);
+	} else {
+		buf_clear(&leg->out);
+		leg->out_at = 0;
+	}
+}
+
+static void leg_do_shutdown(struct leg *leg)
+{
+	if (!leg->shut_due || leg_backlog(leg))
+		return;
+	leg->shut_due = false;
+	leg->shut = true;
+	(void)shutdown(leg->fd, SHUT_WR); /* fails only if the peer is gone; reading will tell */
+}
+
+static void leg_on_write(struct leg *leg)
+{
+	bool told = false;
+
+	if (leg_backlog(leg)) {
+		ssize_t n = write(leg->fd, leg->out.p + leg->out_at, leg_backlog(leg));
+
+		if (n == -1) {
+			if (errno != EAGAIN && errno != EINTR)
+				leg_tell(leg, LEG_ERROR, errno);
+			return;
+		}
+		leg->out_at += (size_t)n;
+		leg_note(leg);
+	}
+	if (!leg_backlog(leg) || (leg->full && leg_backlog(leg) <= leg->low)) {
+		leg->full = false;
+		told = true;
+	}
+	leg_do_shutdown(leg);
+	leg_register(leg);
+	if (told)
+		leg_tell(leg, LEG_DRAINED, 0);
+}
+
+static void leg_on_connect(struct leg *leg)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(leg->fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+		err = errno;
+	if (!err)
+		leg->connecting = false;
+	leg_register(leg);
+	leg_tell(leg, err ? LEG_ERROR : LEG_CONNECTED, err);
+}
+
+static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
+{
+	struct leg *leg = arg;
+
+	clock_update();
+	if (!leg->env->turn)
+		leg->env->turn = clock_now();
+	if (leg->error) {
+		int err = leg->error;
+
+		leg->error = 0;
+		leg_tell(leg, LEG_ERROR, err);
+		return;
+	}
+	if (leg->connecting) {
+		leg_on_connect(leg);
+		return;
+	}
+	if (what & EV_WRITE)
+		leg_on_write(leg);
+	if ((what & EV_READ) && leg->fd != -1 && leg->wants_read && !leg->eof)
+		leg_on_read(leg);
+}
+
+void leg_init(struct leg *leg, struct leg_env *env, size_t high, size_t low)
+{
+	*leg = (struct leg){ .env = env,
+			     .fd = -1,
+			     .high = (uint32_t)high,
+			     .low = (uint32_t)MIN_OF(low, high - 1),
+			     .progress = clock_now() };
+	list_init(&leg->waiting);
+	buf_init(&leg->out, LEG_OUT_MAX);
+}
+
+int leg_open(struct leg *leg, int fd)
+{
+	int on = 1;
+
+	leg->fd = fd;
+	leg->progress = clock_now();
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on unix sockets */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)); /* peers that vanish */
+	leg_register(leg);
+	return leg->error ? ERR_NOMEM : 0;
+}
+
+int leg_connect(struct leg *leg, const struct sockaddr *sa, socklen_t len)
+{
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
+
+	if (fd == -1)
+		return ERR_CONNECT;
+	/* A unix socket whose backlog is full says EAGAIN and never becomes writable: a failure. */
+	if (connect(fd, sa, len) == -1 && errno != EINPROGRESS) {
+		close(fd);
+		return ERR_CONNECT;
+	}
+	leg->connecting = true;
+	rc = leg_open(leg, fd);
+	return rc;
+}
+
+void leg_close(struct leg *leg)
+{
+	if (leg->events)
+		event_del(&leg->ev);
+	leg->events = 0;
+	leg->error = 0;
+	list_remove(&leg->waiting);
+	buf_clear(&leg->out);
+	leg->out_at = 0;
+	leg->full = false;
+	leg->connecting = false;
+	leg->shut_due = false;
+	if (leg->fd != -1)
+		close(leg->fd);
+	leg->fd = -1;
+}
+
+void leg_set_read(struct leg *leg, bool on)
+{
+	if (leg->wants_read == on)
+		return;
+	leg->wants_read = on;
+	leg_register(leg);
+}
+
+static void leg_queue(struct leg *leg, const struct iovec *v, int n, size_t skip)
+{
+	int i;
+
+	if (leg->out_at && leg->out_at >= leg->out.len / 2) {
+		buf_drop(&leg->out, leg->out_at);
+		leg->out_at = 0;
+	}
+	for (i = 0; i < n; i++) {
+		size_t cut = MIN_OF(skip, v[i].iov_len);
+
+		skip -= cut;
+		if (buf_add(&leg->out, (const uint8_t *)v[i].iov_base + cut, v[i].iov_len - cut)) {
+			leg->error = ENOMEM;
+			return;
+		}
+	}
+}
+
+void leg_writev(struct leg *leg, const struct iovec *v, int n)
+{
+	bool was_idle = !leg_backlog(leg);
+	size_t len = 0;
+	ssize_t done = 0;
+	int i;
+
+	if (leg->fd == -1 || leg->error || leg->shut || leg->shut_due)
+		return;
+	for (i = 0; i < n; i++)
+		len += v[i].iov_len;
+	if (was_idle && !leg->connecting) {
+		done = n == 1 ? write(leg->fd, v[0].iov_base, len) : writev(leg->fd, v, n);
+		if (done == -1 && errno != EAGAIN && errno != EINTR) {
+			leg->error = errno;
+			leg_register(leg);
+			return;
+		}
+		done = MAX_OF(done, 0);
+		if ((size_t)done == len)
+			return;
+	}
+	leg_queue(leg, v, n, (size_t)done);
+	if (was_idle)
+		leg_note(leg);
+	if (leg_backlog(leg) >= leg->high)
+		leg->full = true;
+	leg_register(leg);
+}
+
+void leg_shutdown(struct leg *leg)
+{
+	if (leg->fd == -1 || leg->shut || leg->shut_due)
+		return;
+	leg->shut_due = true;
+	leg_do_shutdown(leg);
+	leg_register(leg);
+}

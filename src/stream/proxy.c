@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proxy - see proxy.h.
+ *
+ * A generation and its listeners wait in `pending` until the master commits them; the live
+ * ones are replaced then, sessions stay.
+ */
+#include "config.h"
+
+#include "stream/proxy.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/confine.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "conf/generation.h"
+#include "stream/listener.h"
+#include "xmpp/outline.h"
+
+#define LISTENERS_MAX     256
+#define MESSAGES_PER_TURN 64
+
+struct proxy_set {
+	struct listener v[LISTENERS_MAX];
+	size_t n;
+	struct conf *conf; /* one reference */
+};
+
+static struct proxy {
+	struct event_base *base;
+	struct event *channel;
+	struct pool *pool;
+	struct proxy_set sets[2];
+	struct proxy_set *live;
+	struct proxy_set *pending;
+	bool confined;
+	bool done;
+	int exit_code;
+} proxy;
+
+static struct ipc_in in;
+
+static void set_fini(struct proxy_set *s)
+{
+	while (s->n)
+		listener_fini(&s->v[--s->n]);
+	conf_unref(&s->conf);
+}
+
+/* --- messages of the master ------------------------------------------------------------ */
+
+static int on_generation(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	int fd = ipc_take_fd(&in);
+	struct err_msg msg = { 0 };
+	const uint8_t *p = NULL;
+	size_t len = 0;
+	int rc = ipc_end(&in);
+
+	set_fini(proxy.pending);
+	if (!rc)
+		rc = ipc_memfd_map(fd, GENERATION_MAX, &p, &len);
+	if (!rc)
+		rc = generation_parse(p, len, &proxy.pending->conf, &msg);
+	if (p)
+		munmap((void *)(uintptr_t)p, len);
+	if (fd != -1)
+		close(fd);
+	child_confirm(generation, rc == 0, rc == 0 ? "" : msg.text[0] ? msg.text : err_str(rc));
+	return 0; /* the master knows; what was live goes on */
+}
+
+static int on_listener(void)
+{
+	struct proxy_set *set = proxy.pending;
+	uint64_t generation = ipc_get_u64(&in);
+	const char *name = ipc_get_str(&in);
+	int fd;
+
+	(void)ipc_get_str(&in);
+	fd = ipc_take_fd(&in);
+	if (ipc_end(&in))
+		goto bad;
+	if (!set->conf) { /* a generation that was not accepted: its listeners follow all the same
+			   */
+		close(fd);
+		return 0;
+	}
+	if (generation != set->conf->generation || set->n == LISTENERS_MAX ||
+	    !conf_listen_find(set->conf, name))
+		goto bad;
+	if (listener_init(&set->v[set->n], proxy.pool, name, fd))
+		return ERR_NOMEM;
+	set->n++;
+	return 0;
+bad:
+	if (fd != -1)
+		close(fd);
+	return ERR_BAD_MESSAGE;
+}
+
+static int proxy_confine(const struct conf *conf)
+{
+	const struct confine confine = { .user = conf->user };
+	struct err_msg msg = { 0 };
+
+	if (proxy.confined)
+		return 0;
+	if (confine_apply(&confine, NULL, &msg)) {
+		log_error("%s", msg.text);
+		return ERR_IO;
+	}
+	proxy.confined = true;
+	return 0;
+}
+
+static int on_commit(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	struct proxy_set *old = proxy.live;
+	char versions[128];
+	size_t i;
+
+	if (ipc_end(&in) || !proxy.pending->conf || generation != proxy.pending->conf->generation)
+		return ERR_BAD_MESSAGE;
+	if (proxy_confine(proxy.pending->conf))
+		return ERR_IO;
+	proxy.live = proxy.pending;
+	proxy.pending = old;
+	set_fini(old);
+	log_set_level((enum log_level)proxy.live->conf->log.level);
+	pool_set_conf(proxy.pool, proxy.live->conf);
+	for (i = 0; i < proxy.live->n; i++)
+		if (listener_start(&proxy.live->v[i])) {
+			log_error("cannot accept clients listener=%s", proxy.live->v[i].name);
+			return ERR_NOMEM;
+		}
+	snprintf(versions, sizeof(versions), "libevent=%s", event_get_version());
+	child_ready(versions);
+	return 0;
+}
+
+static int on_rollback(void)
+{
+	uint64_t generation = ipc_get_u64(&in);
+	int rc = ipc_end(&in);
+
+	if (!rc && proxy.pending->conf && proxy.pending->conf->generation == generation)
+		set_fini(proxy.pending);
+	return rc;
+}
+
+static int on_peer(void)
+{
+	uint8_t role = ipc_get_u8(&in);
+	int fd;
+
+	(void)ipc_get_u32(&in);
+	fd = ipc_take_fd(&in);
+	if (ipc_end(&in) || role != ROLE_MEDIA) {
+		if (fd != -1)
+			close(fd);
+		return ERR_BAD_MESSAGE;
+	}
+	jobs_set_channel(proxy.pool->jobs, fd);
+	return 0;
+}
+
+static int on_stop(void)
+{
+	uint32_t ms = ipc_get_u32(&in);
+	int rc = ipc_end(&in);
+
+	if (rc)
+		return rc;
+	set_fini(proxy.pending);
+	while (proxy.live->n)
+		listener_fini(&proxy.live->v[--proxy.live->n]);
+	pool_stop(proxy.pool, ms);
+	return 0;
+}
+
+static int on_message(void)
+{
+	if (in.type == IPC_COUNTERS)
+		return child_on_counters(&in);
+	if (in.type == IPC_GENERATION)
+		return on_generation();
+	if (in.type == IPC_LISTENER)
+		return on_listener();
+	if (in.type == IPC_PEER)
+		return on_peer();
+	if (in.type == IPC_COMMIT)
+		return on_commit();
+	if (in.type == IPC_ROLLBACK)
+		return on_rollback();
+	if (in.type == IPC_STOP)
+		return on_stop();
+	return ERR_BAD_MESSAGE;
+}
+
+static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
+{
+	int i, rc = 0;
+
+	clock_update();
+	for (i = 0; i < MESSAGES_PER_TURN && !rc; i++) {
+		rc = ipc_recv(CHILD_FD, &in, ROLE_PROXY, ROLE_MASTER);
+		if (rc)
+			break;
+		rc = on_message();
+		ipc_in_fini(&in);
+	}
+	if (rc == 0 || rc == ERR_AGAIN)
+		return;
+	/* The master is gone, or what it says cannot be followed. */
+	proxy.exit_code = rc == ERR_CLOSED ? 0 : 70;
+	proxy.done = true;
+}
+
+/* --- the loop -------------------------------------------------------------------------- */
+
+static void proxy_loop(void)
+{
+	int64_t stall_max = 0;
+
+	while (!proxy.done) {
+		int64_t *turn = &proxy.pool->legs.turn;
+
+		*turn = 0;
+		if (event_base_loop(proxy.base, EVLOOP_ONCE) == -1)
+			return;
+		pool_reap(proxy.pool);
+		if (*turn && clock_us() / 1000 - *turn > stall_max) {
+			stall_max = clock_us() / 1000 - *turn;
+			counter_set(METRIC_LOOP_STALL_MAX, (uint64_t)stall_max);
+		}
+		if (proxy.pool->stop_at && !proxy.pool->sessions) {
+			proxy.exit_code = 0;
+			proxy.done = true;
+		}
+	}
+}
+
+static bool proxy_open(void)
+{
+	struct event_config *config = event_config_new();
+
+	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
+		proxy.base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	if (!proxy.base)
+		return false;
+	proxy.pool = pool_new(proxy.base);
+	proxy.channel = event_new(proxy.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
+	return proxy.pool && proxy.channel && event_add(proxy.channel, NULL) == 0;
+}
+
+int proxy_main(unsigned index)
+{
+	child_open(ROLE_PROXY, index);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, SIG_IGN); /* the master decides */
+	signal(SIGINT, SIG_IGN);
+	outline_setup();
+	proxy.live = &proxy.sets[0];
+	proxy.pending = &proxy.sets[1];
+	proxy.exit_code = 70;
+	if (proxy_open())
+		proxy_loop();
+	else
+		log_error("cannot start: out of memory or descriptors");
+	set_fini(proxy.pending);
+	set_fini(proxy.live);
+	if (proxy.pool)
+		pool_free(&proxy.pool);
+	if (proxy.channel)
+		event_free(proxy.channel);
+	if (proxy.base)
+		event_base_free(proxy.base);
+	return proxy.exit_code;
+}

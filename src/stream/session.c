@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session - see session.h.
+ */
+#include "config.h"
+
+#include "stream/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "conf/value.h"
+#include "stream/pool.h"
+#include "xmpp/jid.h"
+#include "xmpp/ns.h"
+
+#define CONNECT_MS 5000
+#define CLOSING_MS \
+	2000 /* for the last bytes, and for the peer to read them before the socket goes */
+
+#define S(name) (1u << SESSION_##name)
+static const struct {
+	const char *name;
+	unsigned from;
+} states[] = {
+#define SESSION_STATE(state, text, f) [SESSION_##state] = { text, f },
+#include "stream/session-state.def"
+#undef SESSION_STATE
+};
+#undef S
+
+static void session_set_state(struct session *s, enum session_state to)
+{
+	BUG_ON(!(states[to].from & 1u << s->state));
+	log_debug("session %s -> %s sess=%06llx", states[s->state].name, states[to].name,
+		  (unsigned long long)s->id);
+	s->state = (uint8_t)to;
+	s->entered = clock_now();
+	list_remove(&s->link);
+	list_add_tail(&s->pool->state[to], &s->link);
+}
+
+/* Do bytes go from leg to leg? */
+static bool session_relays(const struct session *s)
+{
+	return s->state == SESSION_HEADER || s->state == SESSION_AUTH || s->state == SESSION_OPEN;
+}
+
+/* --- the end --------------------------------------------------------------------------- */
+
+void session_end(struct session *s, const char *reason)
+{
+	struct leg *client = &s->leg[SESSION_CLIENT], *server = &s->leg[SESSION_SERVER];
+	int dir;
+
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (!s->reason)
+		s->reason = reason;
+	leg_close(client);
+	leg_close(server);
+	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
+		lane_release(&s->lanes.lane[dir]);
+		pool_note_deadline(s->pool, &s->held[dir], 0);
+	}
+	session_set_state(s, SESSION_CLOSED);
+	counter_inc(s->outcome);
+	log_info("session closed sess=%06llx reason=\"%s\" age=%llds in=%llu out=%llu",
+		 (unsigned long long)s->id, s->reason, (long long)(clock_now() - s->since) / 1000,
+		 (unsigned long long)client->received, (unsigned long long)server->received);
+}
+
+/* A stream header of our own, for a client that has had none. */
+static void session_say_header(struct session *s)
+{
+	struct leg *client = &s->leg[SESSION_CLIENT];
+	const char *to = s->lanes.to;
+	uint8_t random[8];
+	struct buf b;
+	struct iovec v;
+	size_t i;
+	int rc;
+
+	buf_init(&b, 16384);
+	rc = buf_printf(&b,
+			"<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' "
+			"version='1.0' id='",
+			NS_CLIENT, NS_STREAM);
+	hash_random(random, sizeof(random));
+	for (i = 0; i < sizeof(random) && !rc; i++)
+		rc = buf_printf(&b, "%02x", random[i]);
+	/* Raw as it came: it has passed the framer; only our own quote would end it early. */
+	if (!rc && to && !strchr(to, '\''))
+		rc = buf_printf(&b, "' from='%s", to);
+	if (!rc)
+		rc = buf_add_str(&b, "'>");
+	if (!rc) {
+		v = (struct iovec){ .iov_base = b.p, .iov_len = b.len };
+		leg_writev(client, &v, 1);
+	}
+	buf_fini(&b);
+}
+
+/* One stream error and the stream's end, if that leg's stream is where they can stand. */
+static void session_say_error(struct session *s, int side, int err)
+{
+	struct lane *towards = &s->lanes.lane[!side];
+	const char *condition = err_condition(err);
+	char text[256];
+	struct iovec v = { .iov_base = text };
+
+	if (!condition || s->lanes.opaque || s->leg[side].fd == -1)
+		return;
+	if (side == SESSION_CLIENT && !towards->headed && !towards->closed && !towards->eof &&
+	    towards->mode == LANE_BETWEEN)
+		session_say_header(s);
+	else if (!lane_is_quiet(towards))
+		return;
+	v.iov_len = (size_t)snprintf(
+		text, sizeof(text), "<stream:error><%s xmlns='%s'/></stream:error></stream:stream>",
+		condition, NS_STREAM_ERRORS);
+	leg_writev(&s->leg[side], &v, 1);
+	counter_inc(METRIC_STREAM_ERRORS);
+}
+
+/* What is left of CLOSING: both directions ended, peers' last words discarded. */
+static void session_settle_closing(struct session *s)
+{
+	int side;
+
+	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
+		struct leg *leg = &s->leg[side];
+
+		if (leg->shut && (leg->eof || s->pool->stopping))
+			leg_close(leg);
+	}
+	if (s->leg[SESSION_CLIENT].fd == -1 && s->leg[SESSION_SERVER].fd == -1)
+		session_end(s, "closed");
+}
+
+/*
+ * Flushes, ends both directions without inventing anything, and reads on for a moment: a
+ * socket closed with unread bytes would take back what the peer has not read yet.
+ */
+static void session_begin_closing(struct session *s, const char *reason)
+{
+	int side;
+
+	s->reason = reason;
+	for (side = LANE_C2S; side <= LANE_S2C; side++)
+		pool_note_deadline(s->pool, &s->held[side], 0);
+	session_set_state(s, SESSION_CLOSING);
+	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
+		struct leg *leg = &s->leg[side];
+
+		if (leg->connecting)
+			leg_close(leg);
+		leg_set_read(leg, true);
+		leg_shutdown(leg);
+	}
+	session_settle_closing(s);
+}
+
+/* Stream error for one side, if it can be told; the other leg is closed without a word. */
+static void session_tell_and_close(struct session *s, int side, int err, const char *reason)
+{
+	lane_release(&s->lanes.lane[LANE_C2S]);
+	lane_release(&s->lanes.lane[LANE_S2C]);
+	session_say_error(s, side, err);
+	session_begin_closing(s, reason);
+}
+
+/* One peer is at fault. */
+static void session_fail(struct session *s, int side, int err, const char *reason)
+{
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (s->state == SESSION_CLOSING || s->state == SESSION_CLOSED)
+		return;
+	s->outcome = METRIC_SESSIONS_FAILED;
+	if (log_limit_ok(&limit, 60, &dropped))
+		log_notice("session failed sess=%06llx leg=%s reason=\"%s\" dropped=%u",
+			   (unsigned long long)s->id, side == SESSION_CLIENT ? "client" : "server",
+			   reason, dropped);
+	session_tell_and_close(s, side, err, reason);
+}
+
+void session_close(struct session *s, int err, const char *reason)
+{
+	if (s->state != SESSION_CLOSING && s->state != SESSION_CLOSED)
+		session_tell_and_close(s, SESSION_CLIENT, err, reason);
+}
+
+/* --- flow ------------------------------------------------------------------------------ */
+
+/* After everything that may have changed what can be read, written or ended. */
+static void session_settle(struct session *s)
+{
+	int dir;
+
+	if (s->state == SESSION_CLOSING)
+		session_settle_closing(s);
+	if (!session_relays(s))
+		return;
+	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
+		struct lane *lane = &s->lanes.lane[dir];
+		struct leg *from = &s->leg[dir], *to = &s->leg[!dir];
+
+		leg_set_read(from, !lane_is_full(lane) && !leg_is_full(to));
+		if (lane->eof && lane_is_drained(lane))
+			leg_shutdown(to);
+		pool_note_deadline(s->pool, &s->held[dir], lane_deadline(lane));
+	}
+	if (s->leg[SESSION_CLIENT].shut && s->leg[SESSION_SERVER].shut)
+		session_end(s, "ended");
+}
+
+static bool session_emit(void *ctx, enum lane_dir dir, const struct iovec *v, int n)
+{
+	struct session *s = ctx;
+	struct leg *to = &s->leg[!dir];
+
+	leg_writev(to, v, n);
+	return !leg_is_full(to);
+}
+
+static void session_unhold(void *ctx, struct fifo_entry *e)
+{
+	struct session *s = ctx;
+
+	jobs_forget(s->pool->jobs, e);
+}
+
+static const struct lane_ops session_lane_ops = { .emit = session_emit, .unhold = session_unhold };
+
+/* Takes the newest configuration over, when nothing of the old one is in use. */
+static void session_renew(struct session *s)
+{
+	struct conf *conf = s->pool->conf;
+	const struct conf_listen *listen;
+	struct chain *chain;
+
+	if (s->generation == conf->generation || !lane_is_drained(&s->lanes.lane[LANE_C2S]) ||
+	    !lane_is_drained(&s->lanes.lane[LANE_S2C]))
+		return;
+	s->generation = conf->generation;
+	listen = conf_listen_find(conf, s->lanes.listen->name);
+	chain = listen ? chain_new(conf, listen, &s->host) : NULL;
+	if (!chain)
+		return; /* listener gone, or no memory: goes on with what it has */
+	chain_free(&s->lanes.chain);
+	conf_unref(&s->conf);
+	s->conf = conf_ref(conf);
+	s->lanes.conf = conf;
+	s->lanes.listen = listen;
+	s->lanes.chain = chain;
+}
+
+/* What the bytes just framed mean for the state. */
+static void session_advance(struct session *s)
+{
+	if (s->state == SESSION_HEADER && (s->lanes.lane[LANE_C2S].headed || s->lanes.opaque))
+		session_set_state(s, SESSION_AUTH);
+	if (s->state == SESSION_AUTH && (s->lanes.authenticated || s->lanes.opaque))
+		session_set_state(s, SESSION_OPEN);
+	if (s->lanes.opaque && !s->told) {
+		s->told = true;
+		log_notice("session is relayed blind: encryption or compression past inset "
+			   "sess=%06llx",
+			   (unsigned long long)s->id);
+	}
+}
+
+static void session_on_data(struct session *s, int side, const struct leg_news *news)
+{
+	int rc;
+
+	if (s->state == SESSION_CLOSING)
+		return; /* nothing is forwarded any more */
+	counter_add(side == SESSION_CLIENT ? METRIC_BYTES_C2S : METRIC_BYTES_S2C, news->len);
+	session_renew(s);
+	rc = lane_feed(&s->lanes.lane[side], news->p, news->len);
+	if (rc) {
+		session_fail(s, side, rc, err_str(rc));
+		return;
+	}
+	if (s->state == SESSION_REFUSING) {
+		if (s->lanes.lane[LANE_C2S].headed || s->lanes.opaque)
+			session_close(s, ERR_CONNECT, err_str(ERR_CONNECT));
+		return;
+	}
+	session_advance(s);
+	session_settle(s);
+}
+
+/* No server: the client is told so, once it has said hello. */
+static void session_refuse(struct session *s, const char *why)
+{
+	static struct log_limit limit;
+	unsigned dropped;
+
+	s->outcome = METRIC_SESSIONS_REFUSED;
+	if (log_limit_ok(&limit, 10, &dropped))
+		log_warning("upstream unreachable listener=%s upstream=%s reason=\"%s\" dropped=%u",
+			    s->lanes.listen->name, s->lanes.listen->upstream, why, dropped);
+	leg_close(&s->leg[SESSION_SERVER]);
+	session_set_state(s, SESSION_REFUSING);
+	leg_set_read(&s->leg[SESSION_CLIENT], true);
+}
+
+static void session_on_eof(struct session *s, int side)
+{
+	if (s->state == SESSION_REFUSING)
+		session_end(s, err_str(ERR_CONNECT));
+	else if (session_relays(s) && lane_end(&s->lanes.lane[side]))
+		session_end(s, err_str(ERR_NOMEM));
+	session_settle(s);
+}
+
+void session_on_leg(struct leg *leg, const struct leg_news *news)
+{
+	struct session *s = leg->owner;
+
+	switch (news->event) {
+	case LEG_CONNECTED:
+		session_set_state(s, SESSION_HEADER);
+		session_settle(s);
+		break;
+	case LEG_DATA:
+		session_on_data(s, leg->side, news);
+		break;
+	case LEG_DRAINED:
+		lane_resume(&s->lanes.lane[!leg->side]);
+		session_settle(s);
+		break;
+	case LEG_EOF:
+		session_on_eof(s, leg->side);
+		break;
+	case LEG_ERROR:
+		if (s->state == SESSION_CONNECTING && leg->side == SESSION_SERVER) {
+			session_refuse(s, strerror(news->err));
+			break;
+		}
+		leg_close(leg);
+		if (s->state == SESSION_CLOSING) {
+			session_settle(s);
+			break;
+		}
+		s->outcome = METRIC_SESSIONS_FAILED;
+		session_end(s,
+			    leg->side == SESSION_CLIENT ? "client broke off" : "server broke off");
+		break;
+	}
+}
+
+/* --- jobs ------------------------------------------------------------------------------ */
+
+static bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
+{
+	struct session *s = ctx;
+	struct fifo_entry *e = u->host_unit;
+	const struct conf_rate *rate = &s->lanes.conf->limits.per_sender;
+	struct job full = *job;
+	int64_t left = e->deadline - clock_now();
+
+	full.deadline_ms = (uint32_t)MAX_OF(left, 1);
+	full.cached_only = job->cached_only || e->cached_only;
+	full.sender = u->from ? hash_keyed(u->from, jid_bare_len(u->from))
+			      : hash_keyed(&s->id, sizeof(s->id));
+	if (rate->count && rate->per_ms) {
+		full.rate_per_min =
+			(uint32_t)MAX_OF(1, (uint64_t)rate->count * 60000 / rate->per_ms);
+		full.rate_burst = MAX_OF(1, rate->count / 2);
+	}
+	return jobs_start(s->pool->jobs, e, &full);
+}
+
+void session_on_result(struct fifo_entry *e, const struct job_result *r)
+{
+	struct session *s = e->lane->both->ctx;
+
+	lane_result(e, r);
+	session_settle(s);
+}
+
+void session_on_lost(struct fifo_entry *e)
+{
+	struct session *s = e->lane->both->ctx;
+
+	lane_give_up(e);
+	session_settle(s);
+}
+
+void session_on_deadline(struct session *s, enum lane_dir dir)
+{
+	lane_expire(&s->lanes.lane[dir]);
+	session_settle(s);
+}
+
+/* --- birth and time -------------------------------------------------------------------- */
+
+bool session_check_timeout(struct session *s)
+{
+	const struct conf_limits *c = &s->lanes.conf->limits;
+	int64_t age = clock_now() - s->entered;
+
+	switch ((enum session_state)s->state) {
+	case SESSION_CONNECTING:
+		if (age < CONNECT_MS)
+			return false;
+		session_refuse(s, err_str(ERR_TIMEOUT));
+		return true;
+	case SESSION_HEADER:
+		if (age < c->header_timeout)
+			return false;
+		session_fail(s, SESSION_CLIENT, ERR_TIMEOUT, "no stream header in time");
+		return true;
+	case SESSION_AUTH:
+		if (age < c->auth_timeout)
+			return false;
+		session_fail(s, SESSION_CLIENT, ERR_POLICY, "not authenticated in time");
+		return true;
+	case SESSION_REFUSING:
+		if (age < c->header_timeout)
+			return false;
+		session_end(s, err_str(ERR_CONNECT));
+		return true;
+	case SESSION_CLOSING:
+		if (age < CLOSING_MS)
+			return false;
+		session_end(s, s->reason);
+		return true;
+	case SESSION_OPEN:
+	case SESSION_CLOSED:
+	case SESSION_STATE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static void session_connect(struct session *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	if (value_address(s->lanes.listen->upstream, &ss, &len) ||
+	    leg_connect(&s->leg[SESSION_SERVER], (const struct sockaddr *)&ss, len))
+		session_refuse(s, "cannot connect");
+}
+
+void session_start(struct pool *pool, const struct conf_listen *listen, int fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	const struct conf_limits *limits = &pool->conf->limits;
+	int side;
+
+	if (!s) {
+		close(fd);
+		return;
+	}
+	s->pool = pool;
+	s->conf = conf_ref(pool->conf);
+	s->generation = s->conf->generation;
+	s->id = ++pool->last_id;
+	s->since = s->entered = clock_now();
+	s->host = (struct filter_host){ .ctx = s, .start_job = session_start_job };
+	lanes_init(&s->lanes, &session_lane_ops, s);
+	s->lanes.conf = s->conf;
+	s->lanes.listen = listen;
+	s->lanes.chain = chain_new(s->conf, listen, &s->host);
+	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
+		leg_init(&s->leg[side], &pool->legs, limits->write_high, limits->write_low);
+		s->leg[side].owner = s;
+		s->leg[side].side = (uint8_t)side;
+		list_init(&s->held[side].link);
+		s->held[side].session = s;
+	}
+	s->outcome = METRIC_SESSIONS_ENDED;
+	s->state = SESSION_CONNECTING;
+	list_init(&s->link);
+	list_add_tail(&pool->state[SESSION_CONNECTING], &s->link);
+	pool->sessions++;
+	counter_inc(METRIC_SESSIONS);
+	if (leg_open(&s->leg[SESSION_CLIENT], fd) || !s->lanes.chain)
+		session_end(s, err_str(ERR_NOMEM));
+	else
+		session_connect(s);
+}
+
+void session_free(struct session **s)
+{
+	if (!*s)
+		return;
+	list_remove(&(*s)->link);
+	lanes_fini(&(*s)->lanes);
+	chain_free(&(*s)->lanes.chain);
+	conf_unref(&(*s)->conf);
+	(*s)->pool->sessions--;
+	counter_dec(METRIC_SESSIONS);
+	free(*s);
+	*s = NULL;
+}
