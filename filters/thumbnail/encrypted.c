@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * encrypted - see encrypted.h. XEP-0027, 0364, 0373, 0380, 0384, 0420, 0448, RFC 3923 and
+ * the marks that Kontalk and Conversations put on addresses.
+ */
+#include "config.h"
+
+#include "thumbnail/encrypted.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/util.h"
+#include "xmpp/ns.h"
+
+/* NULL local or ns: any. deep: anywhere below the message, else a child of it. */
+static const struct {
+	const char *sign;
+	const char *ns;
+	const char *local;
+	bool deep;
+} elements[] = {
+	{ "rfc3923", NS_E2E, "e2e", false },
+	{ "xep-0027", NS_ENCRYPTED, "x", false },
+	{ "openpgp", NS_OPENPGP, "openpgp", false },
+	{ "encrypted", NULL, "encrypted", false }, /* OMEMO in all its namespaces, and what may come */
+	{ "eme", NS_EME, "encryption", false },
+	{ "esfs", NS_ESFS, NULL, true },
+};
+
+static bool has_element(const struct outline *o, size_t row)
+{
+	size_t i;
+
+	for (i = 1; i < o->elements_n; i++) {
+		const struct outline_element *e = &o->elements[i];
+
+		if ((elements[row].deep || e->depth == 1) &&
+		    (!elements[row].ns || strcmp(e->ns, elements[row].ns) == 0) &&
+		    (!elements[row].local || strcmp(e->local, elements[row].local) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* XEP-0364: the body begins with ?OTR. */
+static bool has_otr_body(const struct outline *o)
+{
+	int body;
+
+	for (body = outline_child(o, 0, o->elements[0].ns, "body", 1); body != -1;
+	     body = outline_child(o, 0, o->elements[0].ns, "body", body + 1))
+		if (strncmp(o->elements[body].text, "?OTR", 4) == 0)
+			return true;
+	return false;
+}
+
+static bool url_is_marked(const struct outline *o, int url)
+{
+	const char *mark = outline_attr(o, url, "", "encrypted");
+
+	return mark && (strcasecmp(mark, "true") == 0 || strcmp(mark, "1") == 0);
+}
+
+static bool url_has_foreign_scheme(const struct outline *o, int url)
+{
+	const char *text = o->elements[url].text + strspn(o->elements[url].text, " \t\r\n");
+
+	return strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0;
+}
+
+/* A fragment may be a key (XEP-0454), so any is a sign. */
+static bool url_has_fragment(const struct outline *o, int url)
+{
+	return strchr(o->elements[url].text, '#') != NULL;
+}
+
+/* Conversations' OpenPGP uploads: the path ends in .pgp. */
+static bool url_is_pgp_file(const struct outline *o, int url)
+{
+	const char *text = o->elements[url].text;
+	size_t len = strcspn(text, "?#");
+
+	while (len && strchr(" \t\r\n", text[len - 1]))
+		len--;
+	return len >= 4 && strncasecmp(text + len - 4, ".pgp", 4) == 0;
+}
+
+static bool url_has_pgp_type(const struct outline *o, int url)
+{
+	const char *type = outline_attr(o, url, "", "type");
+
+	return type && strncasecmp(type + strspn(type, " "), "application/pgp-encrypted", 25) == 0;
+}
+
+static const struct {
+	const char *sign;
+	bool (*holds)(const struct outline *o, int url);
+} urls[] = {
+	{ "url-encrypted", url_is_marked },	 { "url-scheme", url_has_foreign_scheme },
+	{ "url-fragment", url_has_fragment },	 { "url-pgp", url_is_pgp_file },
+	{ "type-pgp-encrypted", url_has_pgp_type },
+};
+
+static const char *url_sign(const struct outline *o, int url)
+{
+	size_t row;
+
+	for (row = 0; row < ARRAY_SIZE(urls); row++)
+		if (urls[row].holds(o, url))
+			return urls[row].sign;
+	return NULL;
+}
+
+const char *encrypted_sign(const struct outline *o)
+{
+	size_t row;
+	int x, url;
+
+	for (row = 0; row < ARRAY_SIZE(elements); row++)
+		if (has_element(o, row))
+			return elements[row].sign;
+	if (has_otr_body(o))
+		return "otr";
+	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1; x = outline_child(o, 0, NS_OOB, "x", x + 1)) {
+		for (url = outline_child(o, x, NS_OOB, "url", x + 1); url != -1;
+		     url = outline_child(o, x, NS_OOB, "url", url + 1)) {
+			const char *sign = url_sign(o, url);
+
+			if (sign)
+				return sign;
+		}
+	}
+	return NULL;
+}

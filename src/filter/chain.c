@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain - see chain.h.
+ *
+ * What is wanted is worked out once, at chain_new(): a flag and a list of distinct needles
+ * for each lane and kind of unit, so that chat which no filter wants costs a table look-up.
+ *
+ * Invariants
+ *   - a unit's arena, outline and edits exist only once it is known to hold a needle
+ *   - unit->at is the filter whose turn it is; all filters see the original outline and add
+ *     to one list of edits, which is applied and checked once, behind the last filter
+ *   - every failure ends in CHAIN_PASS
+ */
+#include "config.h"
+
+#include "filter/chain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+#define CHAIN_FILTERS 8              /* options.def: at most so many in a listener */
+#define CHAIN_NEEDLES 8              /* distinct needles of one lane and kind */
+#define CHAIN_ARENA   (1024u * 1024) /* for a unit's outline, edits and result; plus 16 times its size */
+
+/* What the filters want of one kind of unit on one lane. */
+struct chain_wish {
+	bool any;
+	bool always; /* a filter without needle wants it, or there are too many needles */
+	unsigned needles_n;
+	const char *needles[CHAIN_NEEDLES];
+	size_t needle_len[CHAIN_NEEDLES];
+};
+
+struct chain {
+	struct conf *conf;                /* one reference */
+	const struct conf_listen *listen; /* borrowed from conf */
+	size_t filters_n;
+	struct filter_instance filters[CHAIN_FILTERS];
+	struct chain_wish wishes[2][UNIT_KIND_COUNT];
+};
+
+struct chain_unit {
+	struct chain *chain; /* borrowed: outlives its units */
+	struct arena *arena; /* owned; this struct is not in it */
+	const struct nsctx *ctx;
+	struct outline outline;
+	struct edits edits;
+	struct filter_unit unit;
+	size_t at;
+	void *states[CHAIN_FILTERS];
+	const uint8_t *result; /* in the arena */
+	size_t result_len;
+};
+
+static struct outline_limits limits_of(const struct conf *c)
+{
+	return (struct outline_limits){ .depth = (unsigned)c->limits.depth,
+					.attributes = (unsigned)c->limits.attributes,
+					.elements = (unsigned)c->limits.elements };
+}
+
+static void wish_add(struct chain_wish *w, const char *needle)
+{
+	unsigned i;
+
+	w->any = true;
+	if (!needle) {
+		w->always = true;
+		return;
+	}
+	for (i = 0; i < w->needles_n; i++)
+		if (strcmp(w->needles[i], needle) == 0)
+			return;
+	if (w->needles_n == CHAIN_NEEDLES) {
+		w->always = true;
+		return;
+	}
+	w->needles[w->needles_n] = needle;
+	w->needle_len[w->needles_n++] = strlen(needle);
+}
+
+static bool row_is_on(const struct chain *c, const struct filter_ops *ops, const struct filter_want *want)
+{
+	return !ops->wants_row || ops->wants_row(c->listen, want);
+}
+
+static void chain_learn_wants(struct chain *c, const struct filter_ops *ops)
+{
+	const struct filter_want *want;
+	unsigned dir;
+
+	for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++)
+		for (dir = 0; dir < 2; dir++)
+			if ((want->dirs & 1u << dir) && row_is_on(c, ops, want))
+				wish_add(&c->wishes[dir][want->kind], want->needle);
+}
+
+struct chain *chain_new(struct conf *conf, const struct conf_listen *listen, const struct filter_host *host)
+{
+	struct chain *c = calloc(1, sizeof(*c));
+	size_t i;
+
+	if (!c)
+		return NULL;
+	c->conf = conf_ref(conf);
+	c->listen = listen;
+	for (i = 0; i < listen->filters.n && c->filters_n < CHAIN_FILTERS; i++) {
+		struct filter_instance *f = &c->filters[c->filters_n];
+
+		f->ops = filter_find(listen->filters.v[i]);
+		BUG_ON(!f->ops); /* the configuration was checked */
+		f->host = host;
+		f->listen = listen;
+		f->conf = conf;
+		if (f->ops->open && f->ops->open(f)) {
+			chain_free(&c);
+			return NULL;
+		}
+		c->filters_n++;
+		chain_learn_wants(c, f->ops);
+	}
+	return c;
+}
+
+void chain_free(struct chain **cp)
+{
+	struct chain *c = *cp;
+
+	*cp = NULL;
+	if (!c)
+		return;
+	while (c->filters_n) {
+		struct filter_instance *f = &c->filters[--c->filters_n];
+
+		if (f->ops->close)
+			f->ops->close(f);
+	}
+	conf_unref(&c->conf);
+	free(c);
+}
+
+static enum chain_want row_wants_iq(const struct filter_want *want, enum lane_dir dir, enum iq_type iq,
+				    const struct tag_span *child_ns)
+{
+	if (want->kind != UNIT_IQ || !(want->dirs & 1u << dir) || !(want->iq_types & 1u << iq))
+		return CHAIN_NO;
+	if (!want->child_ns)
+		return CHAIN_YES;
+	if (!child_ns)
+		return CHAIN_CHILD;
+	return tag_span_is(*child_ns, want->child_ns) ? CHAIN_YES : CHAIN_NO;
+}
+
+enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind, enum iq_type iq,
+			    const struct tag_span *child_ns)
+{
+	enum chain_want answer = CHAIN_NO;
+	size_t i;
+
+	if (LIKELY(!c->wishes[dir][kind].any))
+		return CHAIN_NO;
+	if (kind != UNIT_IQ)
+		return CHAIN_YES;
+	for (i = 0; i < c->filters_n; i++) {
+		const struct filter_ops *ops = c->filters[i].ops;
+		const struct filter_want *want;
+
+		for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++)
+			if (row_is_on(c, ops, want))
+				answer = MAX_OF(answer, row_wants_iq(want, dir, iq, child_ns));
+	}
+	return answer;
+}
+
+bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind, const uint8_t *p, size_t len)
+{
+	const struct chain_wish *w = &c->wishes[dir][kind];
+	unsigned i;
+
+	if (w->always)
+		return true;
+	for (i = 0; i < w->needles_n; i++)
+		if (memmem(p, len, w->needles[i], w->needle_len[i]))
+			return true;
+	return false;
+}
+
+static bool iq_matches(const struct chain_unit *u, const struct filter_want *want)
+{
+	struct tag tag;
+
+	if (tag_read(&tag, u->outline.bytes, u->outline.elements[0].start_end) ||
+	    !(want->iq_types & 1u << unit_iq_type(&tag)))
+		return false;
+	return !want->child_ns ||
+	       (u->outline.elements_n > 1 && strcmp(u->outline.elements[1].ns, want->child_ns) == 0);
+}
+
+/* Does this one filter want this very unit? (Another filter may be why it was collected.) */
+static bool filter_wants(const struct chain_unit *u, const struct filter_ops *ops)
+{
+	const struct filter_want *want;
+
+	for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++) {
+		if (want->kind != u->unit.kind || !(want->dirs & 1u << u->unit.dir) ||
+		    !row_is_on(u->chain, ops, want))
+			continue;
+		if (want->needle && !memmem(u->outline.bytes, u->outline.len, want->needle, strlen(want->needle)))
+			continue;
+		if (want->kind != UNIT_IQ || iq_matches(u, want))
+			return true;
+	}
+	return false;
+}
+
+/* Behind the last filter: the edits become bytes, and the bytes are checked. */
+static enum chain_result chain_finish(struct chain_unit *u)
+{
+	struct outline_limits limits = limits_of(u->chain->conf);
+	size_t len = edit_length(&u->edits, u->outline.len);
+	uint8_t *out;
+
+	if (!u->edits.count || len > u->unit.max_final)
+		return CHAIN_PASS;
+	out = arena_alloc(u->arena, len);
+	if (!out)
+		return CHAIN_PASS;
+	edit_apply(&u->edits, u->outline.bytes, u->outline.len, out);
+	/* Our own elements may be above the limits that the original just met. */
+	limits.elements += 64;
+	if (edit_check(&u->edits, u->arena, u->ctx, &u->outline, out, len, &limits)) {
+		counter_inc(METRIC_CHECK_FAILED);
+		return CHAIN_PASS;
+	}
+	u->result = out;
+	u->result_len = len;
+	return CHAIN_EDITED;
+}
+
+/* Runs filters from u->at on; r is the result that the first of them waited for, or NULL. */
+static enum chain_result chain_go_on(struct chain_unit *u, const struct job_result *r)
+{
+	for (; u->at < u->chain->filters_n; u->at++, r = NULL) {
+		struct filter_instance *f = &u->chain->filters[u->at];
+		enum filter_verdict verdict;
+
+		if (!r && !filter_wants(u, f->ops))
+			continue;
+		u->unit.state = u->states[u->at];
+		verdict = r ? f->ops->on_result(f, &u->unit, r) : f->ops->on_unit(f, &u->unit);
+		u->states[u->at] = u->unit.state;
+		if (verdict == FILTER_WAIT)
+			return CHAIN_WAIT;
+	}
+	return chain_finish(u);
+}
+
+static struct chain_unit *chain_unit_new(struct chain *c, const struct chain_input *in)
+{
+	struct chain_unit *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return NULL;
+	u->chain = c;
+	u->ctx = in->ctx;
+	u->arena = arena_new(CHAIN_ARENA + 16 * in->len);
+	u->unit = (struct filter_unit){ .kind = in->kind,
+					.dir = in->dir,
+					.outline = &u->outline,
+					.arena = u->arena,
+					.edits = &u->edits,
+					.max_final = in->max_final,
+					.cached_only = in->cached_only,
+					.host_unit = in->host_unit };
+	if (u->arena && in->from)
+		u->unit.from = arena_strndup(u->arena, in->from, strlen(in->from));
+	if (!u->arena || (in->from && !u->unit.from))
+		chain_unit_free(&u);
+	return u;
+}
+
+enum chain_result chain_run(struct chain *c, const struct chain_input *in, struct chain_unit **out)
+{
+	struct outline_limits limits = limits_of(c->conf);
+	struct chain_unit *u = chain_unit_new(c, in);
+	enum chain_result result;
+	int rc;
+
+	*out = NULL;
+	if (!u)
+		return CHAIN_PASS;
+	rc = outline_parse(u->arena, in->ctx, in->bytes, in->len, &limits, &u->outline);
+	if (rc) {
+		counter_inc(rc == ERR_TOO_BIG ? METRIC_UNITS_SHAPE : METRIC_UNITS_PARSE);
+		chain_unit_free(&u);
+		return CHAIN_PASS;
+	}
+	result = chain_go_on(u, NULL);
+	if (result == CHAIN_PASS)
+		chain_unit_free(&u);
+	*out = u;
+	return result;
+}
+
+enum chain_result chain_unit_result(struct chain_unit *u, const struct job_result *r)
+{
+	return chain_go_on(u, r);
+}
+
+const uint8_t *chain_unit_bytes(const struct chain_unit *u, size_t *len_out)
+{
+	*len_out = u->result_len;
+	return u->result;
+}
+
+void chain_unit_free(struct chain_unit **up)
+{
+	struct chain_unit *u = *up;
+
+	*up = NULL;
+	if (!u)
+		return;
+	arena_free(&u->arena);
+	free(u);
+}
