@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache - see cache.h.
+ */
+#include "config.h"
+
+#include "media/cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "base/list.h"
+
+#define BUCKETS 8192
+
+struct entry {
+	struct list lru;    /* most recent first */
+	struct list bucket; /* of its hash */
+	struct cache_key key;
+	int64_t expires;
+	struct job_result result; /* bytes point behind the entry */
+	uint8_t bytes[];
+};
+
+struct cache {
+	size_t max;
+	size_t bytes;
+	size_t entries;
+	struct list lru;
+	struct list buckets[BUCKETS];
+};
+
+int cache_key_make(struct cache_key *key, const char *url, const struct job *j)
+{
+	struct hash *h = hash_sha256_new();
+	char rest[96];
+	int n = snprintf(rest, sizeof(rest), "%u %u %u %u %llu ", (unsigned)j->output, j->width,
+			 j->height, j->max_bytes, (unsigned long long)j->fetch_max);
+	int rc = ERR_NOMEM;
+
+	if (h && hash_update(h, rest, (size_t)n) == 0 && hash_update(h, url, strlen(url)) == 0)
+		rc = hash_final(h, key->sum);
+	hash_free(&h);
+	return rc;
+}
+
+/* The digest is as good as random, and the URL's author cannot choose it cheaply enough to matter.
+ */
+static struct list *bucket_of(struct cache *c, const struct cache_key *key)
+{
+	return &c->buckets[(key->sum[0] << 8 | key->sum[1]) % BUCKETS];
+}
+
+static size_t entry_size(const struct entry *e)
+{
+	return sizeof(*e) + e->result.len;
+}
+
+struct cache *cache_new(size_t max)
+{
+	struct cache *c = calloc(1, sizeof(*c));
+	size_t i;
+
+	if (!c)
+		return NULL;
+	c->max = max;
+	list_init(&c->lru);
+	for (i = 0; i < BUCKETS; i++)
+		list_init(&c->buckets[i]);
+	return c;
+}
+
+static void entry_drop(struct cache *c, struct entry *e)
+{
+	list_remove(&e->lru);
+	list_remove(&e->bucket);
+	c->bytes -= entry_size(e);
+	c->entries--;
+	free(e);
+}
+
+static void cache_shrink(struct cache *c, size_t max)
+{
+	while (c->bytes > max)
+		entry_drop(c, CONTAINER_OF(c->lru.prev, struct entry, lru));
+}
+
+static void cache_count(const struct cache *c)
+{
+	counter_set(METRIC_CACHE_BYTES, c->bytes);
+	counter_set(METRIC_CACHE_ENTRIES, c->entries);
+}
+
+void cache_free(struct cache **c)
+{
+	if (!*c)
+		return;
+	cache_shrink(*c, 0);
+	free(*c);
+	*c = NULL;
+}
+
+void cache_set_max(struct cache *c, size_t max)
+{
+	c->max = max;
+	cache_shrink(c, max);
+	cache_count(c);
+}
+
+static struct entry *entry_find(struct cache *c, const struct cache_key *key)
+{
+	struct list *bucket = bucket_of(c, key);
+	struct list *i;
+
+	LIST_EACH(i, bucket) {
+		struct entry *e = CONTAINER_OF(i, struct entry, bucket);
+
+		if (memcmp(&e->key, key, sizeof(*key)) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+bool cache_find(struct cache *c, const struct cache_key *key, struct job_result *r)
+{
+	struct entry *e = entry_find(c, key);
+
+	if (!e)
+		return false;
+	if (e->expires <= clock_now()) {
+		entry_drop(c, e);
+		cache_count(c);
+		return false;
+	}
+	list_remove(&e->lru);
+	list_add_head(&c->lru, &e->lru);
+	*r = e->result;
+	r->from_cache = true;
+	r->max_age = (uint32_t)((e->expires - clock_now()) / 1000);
+	return true;
+}
+
+void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
+		 uint64_t ttl_ms)
+{
+	struct entry *e = entry_find(c, key);
+	size_t size = sizeof(*e) + r->len;
+
+	if (e)
+		entry_drop(c, e);
+	e = ttl_ms && size <= c->max ? malloc(size) : NULL;
+	if (e) {
+		cache_shrink(c, c->max - size);
+		e->key = *key;
+		e->expires = clock_now() + (int64_t)ttl_ms;
+		e->result = *r;
+		e->result.id = 0;
+		e->result.bytes = e->bytes;
+		if (r->len)
+			memcpy(e->bytes, r->bytes, r->len);
+		list_init(&e->lru);
+		list_init(&e->bucket);
+		list_add_head(&c->lru, &e->lru);
+		list_add_head(bucket_of(c, key), &e->bucket);
+		c->bytes += size;
+		c->entries++;
+	}
+	cache_count(c);
+}
+
+size_t cache_bytes(const struct cache *c)
+{
+	return c->bytes;
+}
+
+size_t cache_entries(const struct cache *c)
+{
+	return c->entries;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache - results of jobs in memory, least recently used ones leave first.
+ *
+ * Thumbnails and failures alike, under a digest of everything that shaped them. Bounded by
+ * bytes, its own book-keeping included. No I/O; time is clock_now().
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/job.h"
+
+struct cache;
+
+struct cache_key {
+	uint8_t sum[HASH_SHA256_LEN];
+};
+
+/* url is canonical and without fragment. 0 or ERR_NOMEM. */
+int cache_key_make(struct cache_key *key, const char *url, const struct job *j) MUSTCHECK;
+
+/* NULL when out of memory. */
+struct cache *cache_new(size_t max) MUSTCHECK;
+void cache_free(struct cache **c);
+
+/* Another cap; what does not fit any more leaves at once. */
+void cache_set_max(struct cache *c, size_t max);
+
+/*
+ * True and *r filled (id 0, from_cache, max_age what is left of its life) when there. r->bytes
+ * are borrowed: until the next call that changes the cache.
+ */
+bool cache_find(struct cache *c, const struct cache_key *key, struct job_result *r);
+
+/* Copies r for ttl_ms (0: forgets the key). What cannot be kept is not kept. */
+void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
+		 uint64_t ttl_ms);
+
+size_t cache_bytes(const struct cache *c);
+size_t cache_entries(const struct cache *c);

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch - see fetch.h.
+ *
+ * Way of a fetch: fetch_hop() judges the target; names go through the resolver; then
+ * fetch_connect() gives libcurl the vetted addresses and nothing else. Callbacks of libcurl
+ * only note and abort; everything is decided in fetch_on_end(), outside of libcurl.
+ */
+#include "config.h"
+
+#include "media/fetch.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/err.h"
+#include "media/body.h"
+#include "media/multi.h"
+#include "media/refusal.h"
+#include "media/reply.h"
+#include "media/turn.h"
+
+struct fetcher {
+	struct event_base *base;   /* borrowed */
+	struct multi *multi;       /* owned */
+	struct conf *conf;         /* owned reference */
+	struct guard *guard;       /* owned */
+	struct resolver *resolver; /* owned */
+	char agent[256];
+};
+
+struct fetch {
+	struct fetcher *fetcher; /* borrowed */
+	struct conf *conf;       /* owned reference: of its start */
+	struct fetch **slot;     /* where the owner keeps us */
+	fetch_done_fn done;
+	void *arg;
+	int64_t deadline;
+	struct event *timer; /* owned: the deadline */
+	struct event *step;  /* owned: begins the first hop */
+
+	struct target target; /* of this hop */
+	bool exempt;          /* an exact origin of allow-origin */
+	unsigned hops;
+	struct resolve *resolve;                           /* owned while a name is asked for */
+	struct sockaddr_storage addrs[RESOLVER_ADDRESSES]; /* vetted, with port */
+	size_t addrs_n;
+
+	CURL *easy;                /* owned, of this hop */
+	CURLSH *share;             /* owned: a name cache of its own, so that pins do not mix */
+	struct curl_slist *pin;    /* owned */
+	struct curl_slist *header; /* owned */
+	bool denied;               /* libcurl wanted to connect elsewhere */
+	int stop;                  /* ERR_* of a callback that aborted */
+	struct reply reply;
+	struct body body;
+};
+
+/* --- the fetcher ----------------------------------------------------------------------- */
+
+static bool same_list(const struct conf_list *a, const struct conf_list *b)
+{
+	size_t i;
+
+	if (a->n != b->n)
+		return false;
+	for (i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+int fetcher_set_conf(struct fetcher *f, struct conf *conf)
+{
+	struct guard *guard = guard_new(&conf->fetch);
+	struct resolver *resolver = NULL;
+
+	if (!guard)
+		return ERR_NOMEM;
+	if (!f->resolver || !same_list(&f->conf->fetch.dns_servers, &conf->fetch.dns_servers)) {
+		resolver = resolver_new(f->base, &conf->fetch);
+		if (!resolver) {
+			guard_free(&guard);
+			return ERR_NOMEM;
+		}
+		resolver_free(&f->resolver);
+		f->resolver = resolver;
+	}
+	guard_free(&f->guard);
+	f->guard = guard;
+	conf_unref(&f->conf);
+	f->conf = conf_ref(conf);
+	snprintf(f->agent, sizeof(f->agent), conf->fetch.contact[0] ? "inset/%s (+%s)" : "inset/%s",
+		 PACKAGE_VERSION, conf->fetch.contact);
+	return 0;
+}
+
+void fetcher_refresh(struct fetcher *f)
+{
+	if (f->guard && guard_refresh(f->guard))
+		log_warning("cannot read the addresses of this machine");
+}
+
+/* --- the end --------------------------------------------------------------------------- */
+
+static void fetch_close_hop(struct fetch *f)
+{
+	if (f->easy) {
+		multi_remove(f->fetcher->multi, f->easy);
+		curl_easy_cleanup(f->easy);
+	}
+	if (f->share)
+		curl_share_cleanup(f->share);
+	curl_slist_free_all(f->pin);
+	curl_slist_free_all(f->header);
+	f->easy = NULL;
+	f->share = NULL;
+	f->pin = NULL;
+	f->header = NULL;
+	resolve_stop(&f->resolve);
+}
+
+static void fetch_free(struct fetch *f)
+{
+	fetch_close_hop(f);
+	target_fini(&f->target);
+	body_fini(&f->body);
+	if (f->timer)
+		event_free(f->timer);
+	if (f->step)
+		event_free(f->step);
+	conf_unref(&f->conf);
+	free(f);
+}
+
+void fetch_stop(struct fetch **f)
+{
+	if (*f)
+		fetch_free(*f);
+	*f = NULL;
+}
+
+/* Frees f. */
+static void fetch_finish(struct fetch *f, enum job_status status, bool host_failed)
+{
+	struct fetch_result r = { .status = status,
+				  .host_failed = host_failed,
+				  .fd = -1,
+				  .max_age = f->reply.max_age,
+				  .no_store = f->reply.no_store };
+	fetch_done_fn done = f->done;
+	void *arg = f->arg;
+
+	if (status == JOB_HTTP)
+		r.gone = f->reply.status == 404 || f->reply.status == 410;
+	if (status == JOB_OK) {
+		r.format = f->body.format;
+		r.size = f->body.size;
+		memcpy(r.sha256, f->body.sha256, sizeof(r.sha256));
+		r.fd = body_take(&f->body);
+	}
+	*f->slot = NULL;
+	fetch_free(f);
+	done(arg, &r);
+}
+
+static void fetch_refuse(struct fetch *f, const char *why)
+{
+	counter_inc(METRIC_FETCH_REFUSED);
+	if (why)
+		refusal_log(&f->target, why);
+	fetch_finish(f, JOB_ADDRESS, false);
+}
+
+/* --- libcurl's callbacks: note and abort ----------------------------------------------- */
+
+static bool same_address(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	if (a->ss_family != b->ss_family)
+		return false;
+	if (a->ss_family == AF_INET)
+		return memcmp(&((const struct sockaddr_in *)a)->sin_addr,
+			      &((const struct sockaddr_in *)b)->sin_addr,
+			      sizeof(struct in_addr)) == 0;
+	return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
+		      &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
+}
+
+/* Only to the addresses that were vetted, and only while the guard still thinks so. */
+static bool fetch_may_connect(const struct fetch *f, const struct sockaddr_storage *to,
+			      uint16_t port)
+{
+	size_t i;
+
+	if (to->ss_family != AF_INET && to->ss_family != AF_INET6)
+		return false;
+	if (port != f->target.port ||
+	    (!f->exempt && !guard_allows_address(f->fetcher->guard, (const struct sockaddr *)to)))
+		return false;
+	for (i = 0; i < f->addrs_n; i++)
+		if (same_address(&f->addrs[i], to))
+			return true;
+	return false;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	struct sockaddr_storage to = { 0 };
+	struct fetch *f = arg;
+	uint16_t port;
+
+	memcpy(&to, &a->addr, MIN_OF((size_t)a->addrlen, sizeof(to)));
+	port = ntohs(to.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&to)->sin6_port
+					      : ((struct sockaddr_in *)&to)->sin_port);
+	if (purpose != CURLSOCKTYPE_IPCXN || a->socktype != SOCK_STREAM ||
+	    !fetch_may_connect(f, &to, port)) {
+		f->denied = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(a->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, a->protocol);
+}
+
+static int on_prereq(void *arg, char *ip, char *local UNUSED, int port, int local_port UNUSED)
+{
+	struct sockaddr_storage to = { 0 };
+	struct fetch *f = arg;
+
+	if (inet_pton(AF_INET, ip, &((struct sockaddr_in *)&to)->sin_addr) == 1)
+		to.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, ip, &((struct sockaddr_in6 *)&to)->sin6_addr) == 1)
+		to.ss_family = AF_INET6;
+	if (fetch_may_connect(f, &to, (uint16_t)port))
+		return CURL_PREREQFUNC_OK;
+	f->denied = true;
+	return CURL_PREREQFUNC_ABORT;
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+	bool ended = ((struct fetch *)arg)->reply.ended;
+	struct fetch *f = arg;
+
+	f->stop = reply_add(&f->reply, p, size * n);
+	if (f->stop)
+		return 0;
+	if (f->reply.ended && !ended) {
+		if (f->reply.status != 200)
+			f->stop =
+				ERR_NOT_FOUND; /* its body is of no interest; nor is a redirect's */
+		else if (!reply_may_be_picture(&f->reply))
+			f->stop = ERR_UNSUPPORTED;
+	}
+	return f->stop ? 0 : size * n;
+}
+
+static size_t on_write(char *p, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+
+	counter_add(METRIC_FETCH_BYTES, size * n);
+	f->stop = f->reply.status == 200 ? body_add(&f->body, (const uint8_t *)p, size * n)
+					 : ERR_NOT_FOUND;
+	return f->stop ? 0 : size * n;
+}
+
+/* --- a hop ----------------------------------------------------------------------------- */
+
+/* "host:port:address,address" */
+static int fetch_pin(struct fetch *f)
+{
+	char text[TARGET_HOST_MAX + 8 + RESOLVER_ADDRESSES * (INET6_ADDRSTRLEN + 3)];
+	size_t i, len;
+
+	if (f->target.is_numeric)
+		return 0;
+	len = (size_t)snprintf(text, sizeof(text), "%s:%u:", f->target.host, f->target.port);
+	for (i = 0; i < f->addrs_n; i++) {
+		bool six = f->addrs[i].ss_family == AF_INET6;
+		const void *from =
+			six ? (const void *)&((struct sockaddr_in6 *)&f->addrs[i])->sin6_addr
+			    : (const void *)&((struct sockaddr_in *)&f->addrs[i])->sin_addr;
+		char ip[INET6_ADDRSTRLEN];
+
+		if (!inet_ntop(f->addrs[i].ss_family, from, ip, sizeof(ip)))
+			return ERR_IO;
+		len += (size_t)snprintf(text + len, sizeof(text) - len, six ? "%s[%s]" : "%s%s",
+					i ? "," : "", ip);
+	}
+	f->pin = curl_slist_append(NULL, text);
+	return f->pin ? 0 : ERR_NOMEM;
+}
+
+#define SET(option, value)                                                       \
+	do {                                                                     \
+		if (!rc)                                                         \
+			rc = curl_easy_setopt(f->easy, CURLOPT_##option, value); \
+	} while (0)
+
+/* What a transfer may do: nothing but one GET. */
+static CURLcode fetch_set_policy(struct fetch *f)
+{
+	CURLcode rc = CURLE_OK;
+
+	SET(PROTOCOLS_STR, "http,https");
+	SET(REDIR_PROTOCOLS_STR, "http,https");
+	SET(FOLLOWLOCATION, 0L);
+	SET(HTTPGET, 1L);
+	SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	SET(HTTP09_ALLOWED, 0L);
+	SET(HTTP_CONTENT_DECODING, 0L);
+	SET(HTTPAUTH, (long)CURLAUTH_NONE);
+	SET(UNRESTRICTED_AUTH, 0L);
+	SET(AUTOREFERER, 0L);
+	SET(NETRC, (long)CURL_NETRC_IGNORED);
+	SET(DISALLOW_USERNAME_IN_URL, 1L);
+	SET(PROXY, "");
+	SET(NOPROXY, "*");
+	SET(NOSIGNAL, 1L);
+	SET(QUICK_EXIT, 1L);
+	SET(FRESH_CONNECT, 1L);
+	SET(FORBID_REUSE, 1L);
+	SET(SSL_VERIFYPEER, 1L);
+	SET(SSL_VERIFYHOST, 2L);
+	SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (f->conf->fetch.ca_file[0])
+		SET(CAINFO, f->conf->fetch.ca_file);
+	return rc;
+}
+
+static CURLcode fetch_set_limits(struct fetch *f)
+{
+	const struct conf_fetch *c = &f->conf->fetch;
+	CURLcode rc = CURLE_OK;
+
+	SET(CONNECTTIMEOUT_MS, (long)c->connect_timeout);
+	SET(TIMEOUT_MS, (long)MAX_OF(f->deadline - clock_now(), 1));
+	SET(LOW_SPEED_LIMIT, (long)c->low_speed);
+	SET(LOW_SPEED_TIME, (long)c->low_speed_time / 1000);
+	SET(MAXFILESIZE_LARGE, (curl_off_t)f->body.max);
+	return rc;
+}
+
+static CURLcode fetch_set_rest(struct fetch *f)
+{
+	CURLcode rc = CURLE_OK;
+
+	SET(CURLU, f->target.url);
+	SET(SHARE, f->share);
+	SET(RESOLVE, f->pin);
+	SET(USERAGENT, f->fetcher->agent);
+	SET(HTTPHEADER, f->header);
+	SET(OPENSOCKETFUNCTION, on_open);
+	SET(OPENSOCKETDATA, f);
+	SET(PREREQFUNCTION, on_prereq);
+	SET(PREREQDATA, f);
+	SET(HEADERFUNCTION, on_header);
+	SET(HEADERDATA, f);
+	SET(WRITEFUNCTION, on_write);
+	SET(WRITEDATA, f);
+	SET(PRIVATE, f);
+	return rc;
+}
+
+#undef SET
+
+/* To the vetted addresses. */
+static void fetch_connect(struct fetch *f)
+{
+	f->easy = curl_easy_init();
+	f->share = curl_share_init();
+	f->header = curl_slist_append(NULL, "Accept: image/*");
+	if (!f->easy || !f->share || !f->header || fetch_pin(f) ||
+	    curl_share_setopt(f->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
+	    fetch_set_policy(f) || fetch_set_limits(f) || fetch_set_rest(f) ||
+	    multi_add(f->fetcher->multi, f->easy)) {
+		/* Not in the multi, or half of it: cleaning up copes with both. */
+		fetch_finish(f, JOB_CONNECT, false);
+		return;
+	}
+	counter_inc(METRIC_FETCHES);
+}
+
+static void on_addresses(void *arg, const struct sockaddr_storage *addrs, size_t n)
+{
+	struct fetch *f = arg;
+	size_t i;
+
+	if (n == 0) {
+		fetch_finish(f, JOB_CONNECT, true);
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		if (!f->exempt &&
+		    !guard_allows_address(f->fetcher->guard, (const struct sockaddr *)&addrs[i])) {
+			fetch_refuse(f, "private address");
+			return;
+		}
+		f->addrs[i] = addrs[i];
+	}
+	f->addrs_n = n;
+	fetch_connect(f);
+}
+
+static void fetch_hop(struct fetch *f)
+{
+	const struct guard *g = f->fetcher->guard;
+
+	f->exempt = guard_is_exempt(g, &f->target);
+	f->stop = 0;
+	reply_init(&f->reply);
+	if (!f->exempt && !guard_allows_port(g, f->target.port)) {
+		fetch_refuse(f, "port not in fetch.ports");
+		return;
+	}
+	if (f->target.is_numeric) {
+		on_addresses(f, &f->target.addr, 1);
+		return;
+	}
+	if (!f->exempt && !guard_allows_name(f->target.host)) {
+		fetch_refuse(f, "private name");
+		return;
+	}
+	if (resolver_start(f->fetcher->resolver, f->target.host, &f->resolve, on_addresses, f))
+		fetch_finish(f, JOB_CONNECT, false);
+}
+
+/* Takes the place of the target, if it may. */
+static void fetch_redirect(struct fetch *f)
+{
+	struct target next;
+	int rc;
+
+	if (f->hops++ >= f->conf->fetch.redirects) {
+		fetch_finish(f, JOB_HTTP, false);
+		return;
+	}
+	rc = target_parse(&next, f->reply.location, &f->target);
+	if (rc) {
+		fetch_finish(f, rc == ERR_SYNTAX ? JOB_ADDRESS : JOB_HTTP, false);
+		return;
+	}
+	if (f->target.https && !next.https) {
+		target_fini(&next);
+		fetch_refuse(f, NULL);
+		return;
+	}
+	target_fini(&f->target);
+	f->target = next;
+	fetch_hop(f);
+}
+
+/* A callback of ours ended the transfer. */
+static void fetch_on_stop(struct fetch *f)
+{
+	int stop = f->stop;
+
+	if (stop == ERR_NOT_FOUND)
+		fetch_finish(f, JOB_HTTP, f->reply.status >= 500 || f->reply.status == 429);
+	else if (stop == ERR_UNSUPPORTED)
+		fetch_finish(f, JOB_NOT_PICTURE, false);
+	else if (stop == ERR_TOO_BIG && f->reply.ended)
+		fetch_finish(f, JOB_TOO_BIG, false);
+	else if (stop == ERR_TOO_BIG) /* a flood of header lines */
+		fetch_finish(f, JOB_HTTP, true);
+	else
+		fetch_finish(f, JOB_OVERLOAD, false);
+}
+
+static void fetch_on_end(void *private, CURLcode code)
+{
+	struct fetch *f = private;
+
+	fetch_close_hop(f);
+	if (f->denied) {
+		fetch_refuse(f, NULL);
+	} else if (f->stop == ERR_NOT_FOUND && reply_is_redirect(&f->reply)) {
+		fetch_redirect(f);
+	} else if (f->stop) {
+		fetch_on_stop(f);
+	} else if (code == CURLE_FILESIZE_EXCEEDED) {
+		fetch_finish(f, JOB_TOO_BIG, false);
+	} else if (code == CURLE_OPERATION_TIMEDOUT) {
+		fetch_finish(f, JOB_TIMEOUT, true);
+	} else if (code == CURLE_OK && f->reply.status == 200) {
+		f->stop = body_seal(&f->body);
+		if (f->stop)
+			fetch_on_stop(f);
+		else
+			fetch_finish(f, JOB_OK, false);
+	} else {
+		/* Broke off: before its answer there was no connection worth the name. */
+		fetch_finish(f, f->reply.status ? JOB_HTTP : JOB_CONNECT, true);
+	}
+}
+
+static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	turn_begin();
+	fetch_finish(arg, JOB_TIMEOUT, true);
+}
+
+static void on_step(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	turn_begin();
+	fetch_hop(arg);
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+struct fetcher *fetcher_new(struct event_base *base)
+{
+	struct fetcher *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->base = base;
+	f->multi = multi_new(base, fetch_on_end);
+	if (!f->multi)
+		fetcher_free(&f);
+	return f;
+}
+
+void fetcher_free(struct fetcher **f)
+{
+	if (!*f)
+		return;
+	multi_free(&(*f)->multi);
+	resolver_free(&(*f)->resolver);
+	guard_free(&(*f)->guard);
+	conf_unref(&(*f)->conf);
+	free(*f);
+	*f = NULL;
+}
+
+int fetch_start(struct fetcher *fr, const char *url, uint64_t max, struct fetch **out,
+		fetch_done_fn done, void *arg)
+{
+	uint32_t ms = fr->conf->fetch.timeout;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	struct fetch *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return ERR_NOMEM;
+	f->fetcher = fr;
+	f->conf = conf_ref(fr->conf);
+	f->slot = out;
+	f->done = done;
+	f->arg = arg;
+	f->deadline = clock_now() + ms;
+	body_init(&f->body, max);
+	f->timer = evtimer_new(fr->base, on_timer, f);
+	f->step = evtimer_new(fr->base, on_step, f);
+	if (!f->timer || !f->step || evtimer_add(f->timer, &tv) == -1 ||
+	    target_parse(&f->target, url, NULL)) {
+		fetch_free(f);
+		return ERR_NOMEM;
+	}
+	event_active(f->step, EV_TIMEOUT, 0);
+	*out = f;
+	return 0;
+}

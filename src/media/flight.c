@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flight - see flight.h.
+ */
+#include "config.h"
+
+#include "media/flight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "base/err.h"
+#include "media/cache.h"
+#include "media/fetch.h"
+#include "media/host.h"
+#include "media/rate.h"
+#include "media/reply.h"
+#include "media/scale.h"
+#include "media/turn.h"
+
+#define BUCKETS     1024
+#define WAITERS_MAX 16384
+
+enum flight_state { FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
+
+struct flights {
+	struct event_base *base; /* borrowed */
+	struct conf *conf;       /* owned reference */
+	flights_answer_fn answer;
+	struct cache *cache;
+	struct rate *rate;
+	struct host_table *hosts;
+	struct fetcher *fetcher;
+	struct scale *scale;
+	struct event *next; /* owned: looks at the queue */
+	struct list queue;  /* of flights, first come first */
+	size_t queued;
+	size_t fetching;
+	size_t waiters;
+	struct list buckets[BUCKETS];
+};
+
+struct flight {
+	struct flights *all; /* borrowed */
+	struct list queue;
+	struct list bucket;
+	struct list waiters;
+	enum flight_state state;
+	struct cache_key key;
+	char *url;         /* owned, canonical */
+	struct host *host; /* reference */
+	struct job job;    /* of the first waiter; its texts are not kept */
+	struct fetch *fetch;
+	struct scale_job *scaling;
+	struct fetch_result media;
+};
+
+struct waiter {
+	struct list in_flight;
+	struct list in_client;
+	struct flight *flight; /* borrowed */
+	void *client;          /* borrowed */
+	uint64_t id;
+	struct event *timer; /* owned: its deadline */
+};
+
+/* --- answers --------------------------------------------------------------------------- */
+
+static void flights_reply(struct flights *all, void *client, uint64_t id,
+			  const struct job_result *result)
+{
+	struct job_result r = *result;
+
+	r.id = id;
+	counter_inc((enum metric)(METRIC_JOB_OK + (int)r.status));
+	all->answer(client, &r);
+}
+
+static void flights_refuse(struct flights *all, void *client, uint64_t id, enum job_status status)
+{
+	struct job_result r = { .status = status };
+
+	flights_reply(all, client, id, &r);
+}
+
+static void waiter_free(struct waiter *w)
+{
+	list_remove(&w->in_flight);
+	list_remove(&w->in_client);
+	w->flight->all->waiters--;
+	if (w->timer)
+		event_free(w->timer);
+	free(w);
+}
+
+static void flight_free(struct flight *f)
+{
+	struct flights *all = f->all;
+
+	if (f->state == FLIGHT_QUEUED)
+		all->queued--;
+	if (f->state == FLIGHT_FETCHING) {
+		all->fetching--;
+		host_stop(f->host);
+	}
+	list_remove(&f->queue);
+	list_remove(&f->bucket);
+	fetch_stop(&f->fetch);
+	scale_stop(&f->scaling);
+	host_put(&f->host);
+	free(f->url);
+	free(f);
+	event_active(all->next, EV_TIMEOUT, 0);
+}
+
+static void flight_finish(struct flight *f, const struct job_result *r)
+{
+	while (!list_is_empty(&f->waiters)) {
+		struct waiter *w = CONTAINER_OF(list_first(&f->waiters), struct waiter, in_flight);
+		void *client = w->client;
+		uint64_t id = w->id;
+
+		waiter_free(w);
+		flights_reply(f->all, client, id, r);
+	}
+	flight_free(f);
+}
+
+/* How long a failure is remembered: only what the host or the picture is to blame for. */
+static uint64_t failure_ttl(const struct conf_cache *c, enum job_status status, bool gone)
+{
+	switch (status) {
+	case JOB_HTTP:
+		return gone ? c->gone_ttl : c->negative_ttl;
+	case JOB_CONNECT:
+	case JOB_NOT_PICTURE:
+	case JOB_SCALER:
+	case JOB_TIMEOUT:
+	case JOB_TOO_BIG:
+		return c->negative_ttl;
+	case JOB_ADDRESS: /* a reload may allow it */
+	case JOB_BREAKER:
+	case JOB_CACHED_ONLY:
+	case JOB_DEADLINE:
+	case JOB_OK:
+	case JOB_OVERLOAD:
+	case JOB_RATE:
+	case JOB_UNAVAILABLE:
+	case JOB_STATUS_COUNT:
+		return 0;
+	}
+	BUG();
+}
+
+static void flight_fail(struct flight *f, enum job_status status)
+{
+	uint64_t ttl = failure_ttl(&f->all->conf->cache, status, f->media.gone);
+	struct job_result r = { .status = status };
+
+	if (ttl)
+		cache_store(f->all->cache, &f->key, &r, ttl);
+	flight_finish(f, &r);
+}
+
+static uint64_t success_ttl(const struct flight *f)
+{
+	uint64_t ttl = f->all->conf->cache.ttl;
+
+	if (f->media.no_store)
+		return 0;
+	if (f->media.max_age != REPLY_AGE_NONE)
+		ttl = MIN_OF(ttl, (uint64_t)f->media.max_age * 1000);
+	return ttl;
+}
+
+/* --- the scaler ------------------------------------------------------------------------ */
+
+static enum job_status status_of_picture(enum picture_status status)
+{
+	switch (status) {
+	case PICTURE_OK:
+		return JOB_OK;
+	case PICTURE_FAILED:
+	case PICTURE_KILLED:
+		return JOB_SCALER;
+	case PICTURE_TOO_BIG:
+	case PICTURE_NO_FIT:
+		return JOB_TOO_BIG;
+	case PICTURE_UNAVAILABLE:
+		return JOB_UNAVAILABLE;
+	}
+	BUG();
+}
+
+static void on_scaled(void *arg, const struct picture_result *p)
+{
+	struct flight *f = arg;
+	struct job_result r = { .status = JOB_OK,
+				.media_format = f->media.format,
+				.media_width = p->original_width,
+				.media_height = p->original_height,
+				.media_size = f->media.size,
+				.format = p->format,
+				.width = p->width,
+				.height = p->height,
+				.bytes = p->bytes,
+				.len = p->len };
+	uint64_t ttl = success_ttl(f);
+
+	if (p->status != PICTURE_OK) {
+		flight_fail(f, status_of_picture(p->status));
+		return;
+	}
+	memcpy(r.media_sha256, f->media.sha256, sizeof(r.media_sha256));
+	r.max_age = (uint32_t)(ttl / 1000);
+	cache_store(f->all->cache, &f->key, &r, ttl);
+	flight_finish(f, &r);
+}
+
+static void flight_scale(struct flight *f, int fd)
+{
+	const struct conf_scale *c = &f->all->conf->scale;
+	struct picture_request what = { .format = f->media.format,
+					.output = f->job.output,
+					.width = f->job.width,
+					.height = f->job.height,
+					.max_bytes = f->job.max_bytes,
+					.limits = { .max_pixels = c->max_pixels,
+						    .max_pixels_jpeg = c->max_pixels_jpeg,
+						    .max_side = (uint32_t)c->max_side,
+						    .memory = c->memory,
+						    .wall_ms = c->wall,
+						    .cpu_ms = c->cpu } };
+	int rc = scale_start(f->all->scale, c, &what, fd, f->media.sha256, &f->scaling, on_scaled,
+			     f);
+
+	if (rc)
+		flight_fail(f, rc == ERR_UNSUPPORTED ? JOB_UNAVAILABLE
+			       : rc == ERR_IO        ? JOB_SCALER
+						     : JOB_OVERLOAD);
+}
+
+/* --- the fetch ------------------------------------------------------------------------- */
+
+static void on_fetched(void *arg, const struct fetch_result *r)
+{
+	struct flight *f = arg;
+
+	f->media = *r;
+	f->state = FLIGHT_SCALING;
+	f->all->fetching--;
+	host_stop(f->host);
+	if (r->host_failed)
+		host_failed(f->host, &f->all->conf->limits);
+	else if (r->status != JOB_ADDRESS && r->status != JOB_OVERLOAD && r->status != JOB_CONNECT)
+		host_succeeded(f->host);
+	event_active(f->all->next, EV_TIMEOUT, 0);
+	if (r->status == JOB_OK)
+		flight_scale(f, r->fd);
+	else
+		flight_fail(f, r->status);
+}
+
+static bool flight_may_start(const struct flight *f)
+{
+	const struct conf_fetch *c = &f->all->conf->fetch;
+
+	return f->all->fetching < c->concurrent && host_active(f->host) < c->concurrent_per_host;
+}
+
+/* May free f. */
+static void flight_start(struct flight *f)
+{
+	struct flights *all = f->all;
+
+	if (host_is_blocked(f->host, &all->conf->limits)) {
+		flight_fail(f, JOB_BREAKER);
+		return;
+	}
+	if (f->state == FLIGHT_QUEUED)
+		all->queued--;
+	list_remove(&f->queue);
+	f->state = FLIGHT_FETCHING;
+	all->fetching++;
+	host_start(f->host);
+	if (fetch_start(all->fetcher, f->url, f->job.fetch_max, &f->fetch, on_fetched, f))
+		flight_fail(f, JOB_OVERLOAD);
+}
+
+static void on_next(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct flights *all = arg;
+	struct list *i, *tmp;
+
+	turn_begin();
+	LIST_EACH_SAFE(i, tmp, &all->queue) {
+		struct flight *f = CONTAINER_OF(i, struct flight, queue);
+
+		if (all->fetching >= all->conf->fetch.concurrent)
+			break;
+		if (flight_may_start(f))
+			flight_start(f);
+	}
+}
+
+/* --- waiters --------------------------------------------------------------------------- */
+
+/* The last one of a queued flight takes it along. */
+static void waiter_leave(struct waiter *w)
+{
+	struct flight *f = w->flight;
+
+	waiter_free(w);
+	if (f->state == FLIGHT_QUEUED && list_is_empty(&f->waiters))
+		flight_free(f);
+}
+
+static void on_deadline(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct waiter *w = arg;
+	struct flights *all = w->flight->all;
+	void *client = w->client;
+	uint64_t id = w->id;
+
+	turn_begin();
+	waiter_leave(w);
+	flights_refuse(all, client, id, JOB_DEADLINE);
+}
+
+void flights_cancel(struct list *waiters, uint64_t id)
+{
+	struct list *i;
+
+	LIST_EACH(i, waiters) {
+		struct waiter *w = CONTAINER_OF(i, struct waiter, in_client);
+
+		if (w->id == id) {
+			waiter_leave(w);
+			return;
+		}
+	}
+}
+
+void flights_leave(struct list *waiters)
+{
+	while (!list_is_empty(waiters))
+		waiter_leave(CONTAINER_OF(list_first(waiters), struct waiter, in_client));
+}
+
+static int flight_join(struct flight *f, void *client, struct list *waiters, const struct job *j)
+{
+	struct timeval tv = { .tv_sec = j->deadline_ms / 1000,
+			      .tv_usec = j->deadline_ms % 1000 * 1000 };
+	struct waiter *w;
+
+	if (f->all->waiters >= WAITERS_MAX)
+		return ERR_FULL;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return ERR_NOMEM;
+	w->timer = evtimer_new(f->all->base, on_deadline, w);
+	if (!w->timer || evtimer_add(w->timer, &tv) == -1) {
+		if (w->timer)
+			event_free(w->timer);
+		free(w);
+		return ERR_NOMEM;
+	}
+	w->flight = f;
+	w->client = client;
+	w->id = j->id;
+	list_init(&w->in_flight);
+	list_init(&w->in_client);
+	list_add_tail(&f->waiters, &w->in_flight);
+	list_add_tail(waiters, &w->in_client);
+	f->all->waiters++;
+	return 0;
+}
+
+/* --- asking ---------------------------------------------------------------------------- */
+
+static struct list *bucket_of(struct flights *all, const struct cache_key *key)
+{
+	return &all->buckets[(key->sum[0] << 8 | key->sum[1]) % BUCKETS];
+}
+
+static struct flight *flight_find(struct flights *all, const struct cache_key *key)
+{
+	struct list *bucket = bucket_of(all, key);
+	struct list *i;
+
+	LIST_EACH(i, bucket) {
+		struct flight *f = CONTAINER_OF(i, struct flight, bucket);
+
+		if (memcmp(&f->key, key, sizeof(*key)) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static struct flight *flight_new(struct flights *all, const struct target *t, const struct job *j,
+				 const struct cache_key *key)
+{
+	struct flight *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->url = strdup(t->text);
+	f->host = host_get(all->hosts, t->host, t->port);
+	if (!f->url || !f->host) {
+		host_put(&f->host);
+		free(f->url);
+		free(f);
+		return NULL;
+	}
+	f->all = all;
+	f->key = *key;
+	f->job = *j;
+	f->job.url = NULL;
+	f->job.declared = NULL;
+	list_init(&f->queue);
+	list_init(&f->bucket);
+	list_init(&f->waiters);
+	list_add_head(bucket_of(all, key), &f->bucket);
+	list_add_tail(&all->queue, &f->queue);
+	f->state = FLIGHT_QUEUED;
+	all->queued++;
+	return f;
+}
+
+static enum job_status flight_open(struct flights *all, void *client, struct list *waiters,
+				   const struct job *j, const struct target *t,
+				   const struct cache_key *key)
+{
+	struct flight *f;
+
+	if (!scale_is_up(all->scale))
+		return JOB_UNAVAILABLE;
+	f = flight_new(all, t, j, key);
+	if (!f)
+		return JOB_OVERLOAD;
+	if (host_is_blocked(f->host, &all->conf->limits)) {
+		flight_free(f);
+		return JOB_BREAKER;
+	}
+	if ((!flight_may_start(f) && all->queued > all->conf->fetch.queue) ||
+	    flight_join(f, client, waiters, j)) {
+		flight_free(f);
+		return JOB_OVERLOAD;
+	}
+	if (flight_may_start(f))
+		flight_start(f);
+	return JOB_OK;
+}
+
+/* JOB_OK: a waiter waits or the answer is out. */
+static enum job_status flights_take(struct flights *all, void *client, struct list *waiters,
+				    const struct job *j, const struct target *t)
+{
+	struct cache_key key;
+	struct job_result r;
+	struct flight *f;
+
+	if (cache_key_make(&key, t->text, j))
+		return JOB_OVERLOAD;
+	if (cache_find(all->cache, &key, &r)) {
+		counter_inc(r.status == JOB_OK ? METRIC_CACHE_HITS : METRIC_CACHE_NEGATIVE);
+		flights_reply(all, client, j->id, &r);
+		return JOB_OK;
+	}
+	if (j->cached_only)
+		return JOB_CACHED_ONLY;
+	f = flight_find(all, &key);
+	if (f) {
+		counter_inc(METRIC_CACHE_JOINED);
+		return flight_join(f, client, waiters, j) ? JOB_OVERLOAD : JOB_OK;
+	}
+	counter_inc(METRIC_CACHE_MISSES);
+	return flight_open(all, client, waiters, j, t, &key);
+}
+
+void flights_ask(struct flights *all, void *client, struct list *waiters, const struct job *j)
+{
+	struct job job = *j;
+	enum job_status status;
+	struct target t;
+	int rc;
+
+	if (!all->conf) { /* not live yet */
+		flights_refuse(all, client, j->id, JOB_UNAVAILABLE);
+		return;
+	}
+	if (!rate_take(all->rate, j->sender, j->rate_per_min, j->rate_burst)) {
+		flights_refuse(all, client, j->id, JOB_RATE);
+		return;
+	}
+	rc = target_parse(&t, j->url, NULL);
+	if (rc) {
+		flights_refuse(all, client, j->id, rc == ERR_NOMEM ? JOB_OVERLOAD : JOB_ADDRESS);
+		return;
+	}
+	job.fetch_max = MIN_OF(j->fetch_max, all->conf->fetch.max_bytes);
+	status = flights_take(all, client, waiters, &job, &t);
+	target_fini(&t);
+	if (status != JOB_OK)
+		flights_refuse(all, client, j->id, status);
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+int flights_set_conf(struct flights *f, struct conf *conf)
+{
+	int rc = fetcher_set_conf(f->fetcher, conf);
+
+	if (rc)
+		return rc;
+	conf_unref(&f->conf);
+	f->conf = conf_ref(conf);
+	cache_set_max(f->cache, conf->cache.memory);
+	return 0;
+}
+
+void flights_set_scaler(struct flights *f, int fd)
+{
+	scale_set_channel(f->scale, fd);
+}
+
+void flights_refresh(struct flights *f)
+{
+	fetcher_refresh(f->fetcher);
+}
+
+struct flights *flights_new(struct event_base *base, flights_answer_fn answer)
+{
+	struct flights *f = calloc(1, sizeof(*f));
+	size_t i;
+
+	if (!f)
+		return NULL;
+	f->base = base;
+	f->answer = answer;
+	list_init(&f->queue);
+	for (i = 0; i < BUCKETS; i++)
+		list_init(&f->buckets[i]);
+	f->cache = cache_new(0);
+	f->rate = rate_new();
+	f->hosts = host_table_new();
+	f->fetcher = fetcher_new(base);
+	f->scale = scale_new(base);
+	f->next = evtimer_new(base, on_next, f);
+	if (!f->cache || !f->rate || !f->hosts || !f->fetcher || !f->scale || !f->next)
+		flights_free(&f);
+	return f;
+}
+
+void flights_free(struct flights **f)
+{
+	size_t i;
+
+	if (!*f)
+		return;
+	for (i = 0; i < BUCKETS; i++)
+		while (!list_is_empty(&(*f)->buckets[i]))
+			flight_free(
+				CONTAINER_OF(list_first(&(*f)->buckets[i]), struct flight, bucket));
+	scale_free(&(*f)->scale);
+	fetcher_free(&(*f)->fetcher);
+	host_table_free(&(*f)->hosts);
+	rate_free(&(*f)->rate);
+	cache_free(&(*f)->cache);
+	conf_unref(&(*f)->conf);
+	if ((*f)->next)
+		event_free((*f)->next);
+	free(*f);
+	*f = NULL;
+}

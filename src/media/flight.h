@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flight - from a job to its answer: cache, single flight, queue, fetch, scaler, cache.
+ *
+ * Jobs for the same thing share a flight. Each waiter has its own deadline; who leaves or
+ * comes too late does not end a transfer under way, whose result still fills the cache.
+ *
+ * Invariants
+ *   - every job gets exactly one answer, unless it was cancelled or its client left;
+ *   - a flight is queued, fetching or scaling; only a fetching one counts for its host;
+ *   - a queued flight without waiters is dropped: queues hold only what somebody wants.
+ */
+#pragma once
+
+#include <event2/event.h>
+
+#include "base/job.h"
+#include "base/list.h"
+#include "conf/conf.h"
+
+struct flights;
+
+/* May be called from flights_ask(). Must not call back into flights. r->bytes live during the call.
+ */
+typedef void (*flights_answer_fn)(void *client, const struct job_result *r);
+
+struct flights *flights_new(struct event_base *base, flights_answer_fn answer) MUSTCHECK;
+/* Clients must have left. */
+void flights_free(struct flights **f);
+
+/* 0 or ERR_NOMEM, and the old configuration stays. */
+int flights_set_conf(struct flights *f, struct conf *conf) MUSTCHECK;
+
+/* A channel to the scaler; takes fd. */
+void flights_set_scaler(struct flights *f, int fd);
+
+/* This machine's addresses may have changed. */
+void flights_refresh(struct flights *f);
+
+/* waiters: the client's list head. */
+void flights_ask(struct flights *f, void *client, struct list *waiters, const struct job *j);
+/* No answer for this id, if it still waits. */
+void flights_cancel(struct list *waiters, uint64_t id);
+/* No answer for any of them. */
+void flights_leave(struct list *waiters);

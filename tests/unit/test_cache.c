@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pure parts of the media process: cache, rates, hosts and their breaker, response headers.
+ */
+#include "config.h"
+
+#include "media/cache.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "media/host.h"
+#include "media/rate.h"
+#include "media/reply.h"
+#include "unit.h"
+
+static struct cache_key key_of(const char *url, uint16_t width)
+{
+	struct job j = { .width = width, .height = 128, .max_bytes = 8192, .fetch_max = 1000 };
+	struct cache_key key;
+
+	assert_int_equal(cache_key_make(&key, url, &j), 0);
+	return key;
+}
+
+static struct job_result result_of(const uint8_t *p, size_t len)
+{
+	return (struct job_result){
+		.status = JOB_OK, .bytes = p, .len = len, .width = 1, .height = 2, .max_age = 60
+	};
+}
+
+static void test_cache_life(void **state UNUSED)
+{
+	struct cache *c = cache_new(65536);
+	struct cache_key a = key_of("http://a/", 128), b = key_of("http://a/", 129);
+	struct job_result r = result_of((const uint8_t *)"abc", 3), got;
+
+	clock_fake(1000);
+	assert_false(cache_find(c, &a, &got));
+	cache_store(c, &a, &r, 60000);
+	assert_true(cache_find(c, &a, &got));
+	assert_memory_equal(got.bytes, "abc", 3);
+	assert_true(got.from_cache);
+	assert_int_equal(got.max_age, 60);
+	assert_false(cache_find(c, &b, &got));
+	clock_fake(1000 + 59999);
+	assert_true(cache_find(c, &a, &got));
+	assert_int_equal(got.max_age, 0);
+	clock_fake(1000 + 60000);
+	assert_false(cache_find(c, &a, &got));
+	assert_int_equal(cache_entries(c), 0);
+	assert_int_equal(cache_bytes(c), 0);
+	cache_store(c, &a, &r, 1000);
+	cache_store(c, &a, &r, 0); /* forgets */
+	assert_false(cache_find(c, &a, &got));
+	r = (struct job_result){ .status = JOB_HTTP };
+	cache_store(c, &a, &r, 1000);
+	assert_true(cache_find(c, &a, &got));
+	assert_int_equal(got.status, JOB_HTTP);
+	cache_free(&c);
+}
+
+static void test_cache_lru(void **state UNUSED)
+{
+	static const uint8_t bytes[10000];
+	struct cache *c = cache_new(50000);
+	struct job_result r = result_of(bytes, sizeof(bytes)), got;
+	struct cache_key key[6];
+	char url[32];
+	size_t i;
+
+	clock_fake(1);
+	for (i = 0; i < 6; i++) {
+		snprintf(url, sizeof(url), "http://h/%zu", i);
+		key[i] = key_of(url, 1);
+	}
+	for (i = 0; i < 4; i++)
+		cache_store(c, &key[i], &r, 1000);
+	assert_int_equal(cache_entries(c), 4);
+	assert_true(cache_find(c, &key[0], &got)); /* now 1 is the oldest */
+	cache_store(c, &key[4], &r, 1000);
+	assert_false(cache_find(c, &key[1], &got));
+	assert_true(cache_find(c, &key[0], &got));
+	assert_true(cache_bytes(c) <= 50000);
+	r.len = sizeof(bytes);
+	cache_set_max(c, 12000);
+	assert_int_equal(cache_entries(c), 1);
+	cache_set_max(c, 9000); /* nothing of that size fits any more */
+	cache_store(c, &key[5], &r, 1000);
+	assert_int_equal(cache_entries(c), 0);
+	cache_free(&c);
+}
+
+static void test_rate(void **state UNUSED)
+{
+	struct rate *r = rate_new();
+	uint64_t i;
+	int n = 0;
+
+	clock_fake(1000);
+	for (i = 0; i < 20; i++)
+		n += rate_take(r, 7, 10, 5);
+	assert_int_equal(n, 5);
+	assert_true(rate_take(r, 8, 10, 5));
+	clock_fake(1000 + 5999);
+	assert_false(rate_take(r, 7, 10, 5));
+	clock_fake(1000 + 6000);
+	assert_true(rate_take(r, 7, 10, 5));
+	assert_false(rate_take(r, 7, 10, 5));
+	clock_fake(1000 + 6000000);
+	for (n = 0, i = 0; i < 20; i++)
+		n += rate_take(r, 7, 10, 5);
+	assert_int_equal(n, 5);
+	for (i = 0; i < 1000; i++)
+		assert_true(rate_take(r, 9, 0, 0));
+	for (i = 0; i < 100000; i++) /* the table is bounded */
+		assert_true(rate_take(r, 1000 + i, 1, 1));
+	rate_free(&r);
+}
+
+static void test_breaker(void **state UNUSED)
+{
+	struct conf *c = conf_new();
+	struct host_table *t = host_table_new();
+	struct host *h = host_get(t, "a.example", 80), *other = host_get(t, "a.example", 81);
+	int i;
+
+	clock_fake(1000);
+	for (i = 0; i < 4; i++)
+		host_failed(h, &c->limits);
+	assert_false(host_is_blocked(h, &c->limits));
+	host_succeeded(h);
+	for (i = 0; i < 5; i++)
+		host_failed(h, &c->limits);
+	assert_true(host_is_blocked(h, &c->limits));
+	assert_false(host_is_blocked(other, &c->limits));
+	host_failed(h, &c->limits); /* late ones do not double */
+	clock_fake(1000 + 29999);
+	assert_true(host_is_blocked(h, &c->limits));
+	clock_fake(1000 + 30000);
+	assert_false(host_is_blocked(h, &c->limits));
+	host_start(h);
+	assert_true(host_is_blocked(h, &c->limits)); /* one may try */
+	host_stop(h);
+	host_failed(h, &c->limits);
+	clock_fake(1000 + 30000 + 59999);
+	assert_true(host_is_blocked(h, &c->limits));
+	for (i = 0; i < 20; i++) {
+		clock_fake(clock_now() + 600000);
+		assert_false(host_is_blocked(h, &c->limits)); /* never longer than breaker-max */
+		host_failed(h, &c->limits);
+		assert_true(host_is_blocked(h, &c->limits));
+	}
+	clock_fake(clock_now() + 600000);
+	host_succeeded(h);
+	assert_false(host_is_blocked(h, &c->limits));
+	host_put(&h);
+	host_put(&other);
+	host_table_free(&t);
+	conf_unref(&c);
+}
+
+static void test_host_table_is_bounded(void **state UNUSED)
+{
+	struct host_table *t = host_table_new();
+	struct host *kept = host_get(t, "kept.example", 80), *h;
+	static struct host *held[5000];
+	char name[32];
+	int i, n = 0;
+
+	for (i = 0; i < 10000; i++) {
+		snprintf(name, sizeof(name), "h%d.example", i);
+		h = host_get(t, name, 80);
+		assert_non_null(h);
+		host_put(&h);
+	}
+	h = host_get(t, "kept.example", 80);
+	assert_ptr_equal(h, kept);
+	host_put(&h);
+	for (i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "g%d.example", i);
+		held[i] = host_get(t, name, 80);
+		n += held[i] != NULL;
+	}
+	assert_int_equal(n, 4095);
+	for (i = 0; i < 5000; i++)
+		host_put(&held[i]);
+	host_put(&kept);
+	host_table_free(&t);
+}
+
+static int feed(struct reply *r, const char *line)
+{
+	return reply_add(r, line, strlen(line));
+}
+
+static void test_reply(void **state UNUSED)
+{
+	struct reply r;
+
+	reply_init(&r);
+	assert_int_equal(feed(&r, "HTTP/1.1 103 Early\r\n"), 0);
+	assert_int_equal(feed(&r, "Location: /early\r\n"), 0);
+	assert_int_equal(feed(&r, "\r\n"), 0);
+	assert_false(r.ended);
+	assert_int_equal(feed(&r, "HTTP/1.1 200 OK\r\n"), 0);
+	assert_string_equal(r.location, "");
+	assert_int_equal(feed(&r, "CONTENT-type:  image/jpeg; x=y \r\n"), 0);
+	assert_int_equal(feed(&r, "Cache-Control: public, max-age=99999999999999999999, foo\r\n"),
+			 0);
+	assert_int_equal(feed(&r, "\r\n"), 0);
+	assert_true(r.ended);
+	assert_int_equal(r.status, 200);
+	assert_true(reply_may_be_picture(&r));
+	assert_false(r.no_store);
+	assert_true(r.max_age != REPLY_AGE_NONE && r.max_age > 1000000);
+	assert_int_equal(feed(&r, "HTTP/1.1 302 trailer\r\n"), 0);
+	assert_int_equal(r.status, 200);
+}
+
+static void test_reply_cache_control(void **state UNUSED)
+{
+	static const struct {
+		const char *line;
+		bool no_store;
+		uint32_t max_age;
+	} rows[] = {
+		{ "Cache-Control: no-store\r\n", true, REPLY_AGE_NONE },
+		{ "cache-control: max-age=5,PRIVATE\r\n", true, 5 },
+		{ "Cache-Control: , ,max-age=0\r\n", false, 0 },
+		{ "Cache-Control: max-age=\r\n", false, REPLY_AGE_NONE },
+		{ "Cache-Control: max-age=x\r\n", false, 0 },
+		{ "Cache-Control:\r\n", false, REPLY_AGE_NONE },
+		{ "Cache-Control\r\n", false, REPLY_AGE_NONE },
+		{ "X: no-store\r\n", false, REPLY_AGE_NONE },
+	};
+	struct reply r;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		reply_init(&r);
+		assert_int_equal(feed(&r, "HTTP/1.1 200 OK\r\n"), 0);
+		assert_int_equal(feed(&r, rows[i].line), 0);
+		assert_int_equal(r.no_store, rows[i].no_store);
+		assert_int_equal(r.max_age, rows[i].max_age);
+	}
+}
+
+static void test_reply_types(void **state UNUSED)
+{
+	static const char *const good[] = { "", "image/png", "IMAGE/x-thing",
+					    "application/octet-stream", "binary/octet-stream;x" };
+	static const char *const bad[] = { "text/html", "text/html; charset=x", "image/svg+xml",
+					   "video/mp4", "application/pdf",      "imagex/png",
+					   "nonsense" };
+	struct reply r;
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		reply_init(&r);
+		snprintf(r.type, sizeof(r.type), "%s", good[i]);
+		assert_true(reply_may_be_picture(&r));
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		reply_init(&r);
+		snprintf(r.type, sizeof(r.type), "%s", bad[i]);
+		assert_false(reply_may_be_picture(&r));
+	}
+}
+
+static void test_reply_caps(void **state UNUSED)
+{
+	static char line[70000];
+	struct reply r;
+	int i;
+
+	reply_init(&r);
+	for (i = 0; i < REPLY_LINES; i++) /* endless 1xx count, too */
+		assert_int_equal(feed(&r, i % 2 ? "\r\n" : "HTTP/1.1 100 Continue\r\n"), 0);
+	assert_int_equal(feed(&r, "X: y\r\n"), ERR_TOO_BIG);
+	reply_init(&r);
+	memset(line, 'a', sizeof(line));
+	assert_int_equal(reply_add(&r, line, REPLY_BYTES), 0);
+	assert_int_equal(reply_add(&r, line, 1), ERR_TOO_BIG);
+	reply_init(&r);
+	memcpy(line, "Location: ", 10); /* too long to be followed */
+	assert_int_equal(reply_add(&r, line, 3000), 0);
+	assert_string_equal(r.location, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cache_life),
+		cmocka_unit_test(test_cache_lru),
+		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_breaker),
+		cmocka_unit_test(test_host_table_is_bounded),
+		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_reply_cache_control),
+		cmocka_unit_test(test_reply_types),
+		cmocka_unit_test(test_reply_caps),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
