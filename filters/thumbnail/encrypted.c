@@ -23,7 +23,8 @@ static const struct {
 	{ "rfc3923", NS_E2E, "e2e", false },
 	{ "xep-0027", NS_ENCRYPTED, "x", false },
 	{ "openpgp", NS_OPENPGP, "openpgp", false },
-	{ "encrypted", NULL, "encrypted", false }, /* OMEMO in all its namespaces, and what may come */
+	{ "encrypted", NULL, "encrypted",
+	  false }, /* OMEMO in all its namespaces, and what may come */
 	{ "eme", NS_EME, "encryption", false },
 	{ "esfs", NS_ESFS, NULL, true },
 };
@@ -97,8 +98,8 @@ static const struct {
 	const char *sign;
 	bool (*holds)(const struct outline *o, int url);
 } urls[] = {
-	{ "url-encrypted", url_is_marked },	 { "url-scheme", url_has_foreign_scheme },
-	{ "url-fragment", url_has_fragment },	 { "url-pgp", url_is_pgp_file },
+	{ "url-encrypted", url_is_marked },         { "url-scheme", url_has_foreign_scheme },
+	{ "url-fragment", url_has_fragment },       { "url-pgp", url_is_pgp_file },
 	{ "type-pgp-encrypted", url_has_pgp_type },
 };
 
@@ -122,7 +123,8 @@ const char *encrypted_sign(const struct outline *o)
 			return elements[row].sign;
 	if (has_otr_body(o))
 		return "otr";
-	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1; x = outline_child(o, 0, NS_OOB, "x", x + 1)) {
+	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1;
+	     x = outline_child(o, 0, NS_OOB, "x", x + 1)) {
 		for (url = outline_child(o, x, NS_OOB, "url", x + 1); url != -1;
 		     url = outline_child(o, x, NS_OOB, "url", url + 1)) {
 			const char *sign = url_sign(o, url);

@@ -45,7 +45,8 @@ static bool has_thumbnail(const struct outline *o)
 		const struct outline_element *e = &o->elements[i];
 
 		if (e->depth == 1 && strcmp(e->local, "data") == 0 &&
-		    (strcmp(e->ns, NS_IBB) == 0 || (strcmp(e->ns, NS_BOB) == 0 && is_picture_data(o, (int)i))))
+		    (strcmp(e->ns, NS_IBB) == 0 ||
+		     (strcmp(e->ns, NS_BOB) == 0 && is_picture_data(o, (int)i))))
 			return true;
 		if (strcmp(e->local, "thumbnail") == 0 &&
 		    (strcmp(e->ns, NS_THUMBS0) == 0 || strcmp(e->ns, NS_THUMBS1) == 0))
@@ -62,7 +63,8 @@ static bool hints_allow(const struct outline *o, int url, const struct conf *con
 	unsigned long long bytes;
 	char *end;
 
-	if (type && type[strspn(type, " ")] && strncasecmp(type + strspn(type, " "), "image/", 6) != 0)
+	if (type && type[strspn(type, " ")] &&
+	    strncasecmp(type + strspn(type, " "), "image/", 6) != 0)
 		return false;
 	if (!length || length[0] < '0' || length[0] > '9')
 		return true;
@@ -87,11 +89,13 @@ static const char *trimmed_url(struct arena *a, const char *text)
 	return arena_strndup(a, text, len);
 }
 
-static void add_urls(const struct outline *o, int x, const struct conf *conf, struct arena *a, struct sources *out)
+static void add_urls(const struct outline *o, int x, const struct conf *conf, struct arena *a,
+		     struct sources *out)
 {
 	int url;
 
-	for (url = outline_child(o, x, NS_OOB, "url", x + 1); url != -1 && out->n < conf->limits.urls;
+	for (url = outline_child(o, x, NS_OOB, "url", x + 1);
+	     url != -1 && out->n < conf->limits.urls;
 	     url = outline_child(o, x, NS_OOB, "url", url + 1)) {
 		const char *text, *type = outline_attr(o, url, "", "type");
 
@@ -99,7 +103,8 @@ static void add_urls(const struct outline *o, int x, const struct conf *conf, st
 			continue;
 		text = trimmed_url(a, o->elements[url].text);
 		if (text)
-			out->v[out->n++] = (struct source){ .url = text, .declared = type ? type : "" };
+			out->v[out->n++] =
+				(struct source){ .url = text, .declared = type ? type : "" };
 	}
 }
 
@@ -108,7 +113,8 @@ static bool has_hint(const struct outline *o, const char *local)
 	return outline_child(o, 0, NS_HINTS, local, 1) != -1;
 }
 
-const char *source_find(const struct outline *o, const struct conf *conf, struct arena *a, struct sources *out)
+const char *source_find(const struct outline *o, const struct conf *conf, struct arena *a,
+			struct sources *out)
 {
 	int x;
 
@@ -117,7 +123,8 @@ const char *source_find(const struct outline *o, const struct conf *conf, struct
 		return "type";
 	if (has_thumbnail(o))
 		return "thumbnail-there";
-	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1; x = outline_child(o, 0, NS_OOB, "x", x + 1))
+	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1;
+	     x = outline_child(o, 0, NS_OOB, "x", x + 1))
 		add_urls(o, x, conf, a, out);
 	if (!out->n)
 		return "no-source";

@@ -29,4 +29,5 @@ struct sources {
  * NULL and the usable sources, in order, at most conf->limits.urls; or why there is none:
  * "type", "thumbnail-there", "no-source".
  */
-const char *source_find(const struct outline *message, const struct conf *conf, struct arena *a, struct sources *out);
+const char *source_find(const struct outline *message, const struct conf *conf, struct arena *a,
+			struct sources *out);

@@ -14,10 +14,10 @@
 #include "thumbnail/source.h"
 #include "xmpp/ns.h"
 
-#define OOB(inner)  "<x xmlns='jabber:x:oob'>" inner "</x>"
-#define URL         "<url>http://h.example/a.png</url>"
-#define MSG(inner)  "<message to='b@h'>" inner "</message>"
-#define PIC         OOB(URL)
+#define OOB(inner) "<x xmlns='jabber:x:oob'>" inner "</x>"
+#define URL        "<url>http://h.example/a.png</url>"
+#define MSG(inner) "<message to='b@h'>" inner "</message>"
+#define PIC        OOB(URL)
 
 static struct conf *conf;
 static struct nsctx *ctx;
@@ -43,8 +43,13 @@ static const struct filter_host host = { .start_job = fake_start_job };
 
 static struct chain_input input(const char *xml, enum lane_dir dir)
 {
-	return (struct chain_input){ .kind = UNIT_MESSAGE, .dir = dir, .bytes = (const uint8_t *)xml, .len = strlen(xml),
-				     .ctx = ctx, .from = "romeo@montague.net/orchard", .max_final = 60 * 1024 };
+	return (struct chain_input){ .kind = UNIT_MESSAGE,
+				     .dir = dir,
+				     .bytes = (const uint8_t *)xml,
+				     .len = strlen(xml),
+				     .ctx = ctx,
+				     .from = "romeo@montague.net/orchard",
+				     .max_final = 60 * 1024 };
 }
 
 static enum chain_result run(const char *xml, struct chain_unit **out)
@@ -78,7 +83,8 @@ static void asks_for(const char *xml, const char *url)
 
 static int setup(void **state UNUSED)
 {
-	static const char header[] = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+	static const char header[] = "<stream:stream xmlns='jabber:client' "
+				     "xmlns:stream='http://etherx.jabber.org/streams'>";
 	struct tag tag;
 	struct conf_listen *listen;
 
@@ -115,8 +121,10 @@ static void every_sign_of_encryption(void **state UNUSED)
 		MSG(PIC "<encrypted xmlns='urn:unheard:of'/>"),
 		MSG(PIC "<p:encrypted xmlns:p='urn:unheard:of'/>"),
 		MSG(PIC "<encryption xmlns='urn:xmpp:eme:0' namespace='urn:xmpp:otr:0'/>"),
-		MSG(PIC "<file-sharing xmlns='urn:xmpp:sfs:0'><sources><encrypted xmlns='urn:xmpp:esfs:0'/></sources></file-sharing>"),
-		MSG(PIC "<sources xmlns='urn:xmpp:sfs:0'><e:key xmlns:e='urn:xmpp:esfs:0'/></sources>"),
+		MSG(PIC "<file-sharing xmlns='urn:xmpp:sfs:0'><sources><encrypted "
+			"xmlns='urn:xmpp:esfs:0'/></sources></file-sharing>"),
+		MSG(PIC
+		    "<sources xmlns='urn:xmpp:sfs:0'><e:key xmlns:e='urn:xmpp:esfs:0'/></sources>"),
 		MSG("<body>?OTRv23?</body>" PIC),
 		MSG(OOB("<url encrypted='true'>http://h/a.png</url>")),
 		MSG(OOB("<url encrypted='TRUE'>http://h/a.png</url>")),
@@ -156,14 +164,18 @@ static void not_eligible(void **state UNUSED)
 		"<message type='error'>" PIC "</message>",
 		"<message type='future'>" PIC "</message>",
 		MSG("<forwarded xmlns='urn:xmpp:forward:0'><message>" PIC "</message></forwarded>"),
-		MSG("<received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message>" PIC "</message></forwarded></received>"),
-		MSG("<result xmlns='urn:xmpp:mam:2'><forwarded xmlns='urn:xmpp:forward:0'><message>" PIC "</message></forwarded></result>"),
-		MSG("<event xmlns='http://jabber.org/protocol/pubsub#event'><items><item>" PIC "</item></items></event>"),
+		MSG("<received xmlns='urn:xmpp:carbons:2'><forwarded "
+		    "xmlns='urn:xmpp:forward:0'><message>" PIC "</message></forwarded></received>"),
+		MSG("<result xmlns='urn:xmpp:mam:2'><forwarded "
+		    "xmlns='urn:xmpp:forward:0'><message>" PIC "</message></forwarded></result>"),
+		MSG("<event xmlns='http://jabber.org/protocol/pubsub#event'><items><item>" PIC
+		    "</item></items></event>"),
 		MSG("<body>jabber:x:oob</body>"),
 		MSG("<x xmlns='jabber:x:oob'/>"),
 		MSG("<x xmlns='jabber:x:oob'><desc>http://h/a.png</desc></x>"),
 		MSG("<x xmlns='jabber:x:oob'><url xmlns='urn:other'>http://h/a.png</url></x>"),
-		MSG("<query xmlns='jabber:iq:oob'><url>http://h/a.png</url></query><y xmlns='jabber:x:oob'/>"),
+		MSG("<query xmlns='jabber:iq:oob'><url>http://h/a.png</url></query><y "
+		    "xmlns='jabber:x:oob'/>"),
 		"<message xml:lang='jabber:x:oob'/>",
 		/* hints */
 		MSG(OOB("<url type='text/plain'>http://h/a.png</url>")),
@@ -173,11 +185,13 @@ static void not_eligible(void **state UNUSED)
 		MSG(OOB("<url length='99999999999999999999999'>http://h/a.png</url>")),
 		MSG(OOB("<url>http://h/a b.png</url>")),
 		/* a thumbnail is there */
-		MSG(PIC "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='x' type='image/png'>AA==</data>"),
+		MSG(PIC "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='x' "
+			"type='image/png'>AA==</data>"),
 		MSG(PIC "<data xmlns='urn:xmpp:bob' type='image/jpeg'>AA==</data>"),
 		MSG(PIC "<data xmlns='urn:xmpp:bob'>AA==</data>"),
 		MSG(PIC "<thumbnail xmlns='urn:xmpp:thumbs:0' cid='x'/>"),
-		MSG(PIC "<a xmlns='urn:a'><thumbnail xmlns='urn:xmpp:thumbs:1' uri='data:image/png;base64,AA=='/></a>"),
+		MSG(PIC "<a xmlns='urn:a'><thumbnail xmlns='urn:xmpp:thumbs:1' "
+			"uri='data:image/png;base64,AA=='/></a>"),
 	};
 	size_t i;
 
@@ -207,15 +221,21 @@ static void eligible(void **state UNUSED)
 		snprintf(xml, sizeof(xml), "<message type='%s'>" PIC "</message>", types[i]);
 		asks_for(xml, "http://h.example/a.png");
 	}
-	asks_for(MSG("<o:x xmlns:o='jabber:x:oob'><o:url>http://h/p.png</o:url></o:x>"), "http://h/p.png");
-	asks_for("<message to=\"b@h\"><x xmlns=\"jabber:x:oob\"><url>\n HTTPS://h/q.png\t</url></x></message>", "HTTPS://h/q.png");
+	asks_for(MSG("<o:x xmlns:o='jabber:x:oob'><o:url>http://h/p.png</o:url></o:x>"),
+		 "http://h/p.png");
+	asks_for("<message to=\"b@h\"><x xmlns=\"jabber:x:oob\"><url>\n "
+		 "HTTPS://h/q.png\t</url></x></message>",
+		 "HTTPS://h/q.png");
 	asks_for(MSG(OOB("<url>http://h/?a=1&amp;b=2&#x26;c</url>")), "http://h/?a=1&b=2&c");
 	asks_for(MSG(OOB("<url><![CDATA[http://h/c.png]]></url>")), "http://h/c.png");
-	asks_for(MSG("<body>look: http://h/a.png</body>" OOB("<url>http://h/a.png</url>")), "http://h/a.png");
+	asks_for(MSG("<body>look: http://h/a.png</body>" OOB("<url>http://h/a.png</url>")),
+		 "http://h/a.png");
 	asks_for(MSG(OOB("<url type='image/jpeg' length='183422'>http://h/k</url>")), "http://h/k");
 	assert_string_equal(asked.declared, "image/jpeg");
-	asks_for(MSG(OOB("<url type='IMAGE/JPG; x=y' length='nonsense'>http://h/k</url>")), "http://h/k");
-	asks_for(MSG(PIC "<data xmlns='urn:xmpp:bob' type='text/plain'>AA==</data>"), "http://h.example/a.png");
+	asks_for(MSG(OOB("<url type='IMAGE/JPG; x=y' length='nonsense'>http://h/k</url>")),
+		 "http://h/k");
+	asks_for(MSG(PIC "<data xmlns='urn:xmpp:bob' type='text/plain'>AA==</data>"),
+		 "http://h.example/a.png");
 	asks_for("<message xmlns='jabber:server'>" PIC "</message>", "http://h.example/a.png");
 	assert_int_equal(asked.last.width, 128);
 	assert_int_equal(asked.last.height, 128);
@@ -226,7 +246,8 @@ static void eligible(void **state UNUSED)
 
 static void history_and_hints(void **state UNUSED)
 {
-	asks_for(MSG(PIC "<delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/>"), "http://h.example/a.png");
+	asks_for(MSG(PIC "<delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/>"),
+		 "http://h.example/a.png");
 	assert_true(asked.last.cached_only);
 	asks_for(MSG(PIC "<x xmlns='jabber:x:delay'/>"), "http://h.example/a.png");
 	assert_true(asked.last.cached_only);
@@ -240,16 +261,25 @@ static const uint8_t png[70] = "\x89PNG\r\n\x1a\n";
 
 static struct job_result result(void)
 {
-	return (struct job_result){ .status = JOB_OK, .format = PICTURE_PNG, .width = 4, .height = 3,
-				    .media_format = PICTURE_JPEG, .bytes = png, .len = sizeof(png) };
+	return (struct job_result){ .status = JOB_OK,
+				    .format = PICTURE_PNG,
+				    .width = 4,
+				    .height = 3,
+				    .media_format = PICTURE_JPEG,
+				    .bytes = png,
+				    .len = sizeof(png) };
 }
 
 /* protocol of the seed: the original, then exactly one element in front of the end tag. */
 static void the_written_form(void **state UNUSED)
 {
-	static const char xml[] = "<message from='romeo@montague.net/orchard' id='dsw71gj3' to='juliet@capulet.com/balcony'>"
-				  "<x xmlns='jabber:x:oob'><url type='image/png'>http://prime.kontalk.net/media/f</url></x></message>";
-	static const char head[] = "<data xmlns='http://jabber.org/protocol/ibb' seq='0' type='image/png' sid='";
+	static const char xml[] =
+		"<message from='romeo@montague.net/orchard' id='dsw71gj3' "
+		"to='juliet@capulet.com/balcony'>"
+		"<x xmlns='jabber:x:oob'><url "
+		"type='image/png'>http://prime.kontalk.net/media/f</url></x></message>";
+	static const char head[] =
+		"<data xmlns='http://jabber.org/protocol/ibb' seq='0' type='image/png' sid='";
 	char base64[BASE64_LEN(sizeof(png)) + 1] = "", sids[2][64];
 	const size_t cut = strlen(xml) - strlen("</message>");
 	struct job_result r = result();
@@ -283,7 +313,8 @@ static void the_written_form(void **state UNUSED)
 
 static void the_first_usable_picture_wins(void **state UNUSED)
 {
-	static const char xml[] = MSG(OOB("<url>http://h/1</url>") OOB("<url>http://h/2</url>") OOB("<url>http://h/3</url>"));
+	static const char xml[] = MSG(OOB("<url>http://h/1</url>") OOB("<url>http://h/2</url>")
+					      OOB("<url>http://h/3</url>"));
 	struct job_result bad = { .status = JOB_NOT_PICTURE }, r = result();
 	struct chain_unit *u;
 
@@ -304,7 +335,8 @@ static void the_first_usable_picture_wins(void **state UNUSED)
 static void own_trouble_ends_it(void **state UNUSED)
 {
 	static const char xml[] = MSG(OOB("<url>http://h/1</url>") OOB("<url>http://h/2</url>"));
-	static const enum job_status own[] = { JOB_DEADLINE, JOB_OVERLOAD, JOB_RATE, JOB_UNAVAILABLE };
+	static const enum job_status own[] = { JOB_DEADLINE, JOB_OVERLOAD, JOB_RATE,
+					       JOB_UNAVAILABLE };
 	struct chain_unit *u;
 	size_t i;
 
@@ -346,8 +378,10 @@ static void directions_and_default_action(void **state UNUSED)
 	assert_int_equal(chain_wants(chain, LANE_S2C, UNIT_MESSAGE, IQ_NONE, NULL), CHAIN_NO);
 	assert_int_equal(chain_wants(chain, LANE_C2S, UNIT_IQ, IQ_SET, NULL), CHAIN_NO);
 	assert_int_equal(chain_wants(chain, LANE_C2S, UNIT_PRESENCE, IQ_NONE, NULL), CHAIN_NO);
-	assert_true(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (const uint8_t *)NS_OOB, strlen(NS_OOB)));
-	assert_false(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (const uint8_t *)"jabber:x:oo", 11));
+	assert_true(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (const uint8_t *)NS_OOB,
+				     strlen(NS_OOB)));
+	assert_false(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (const uint8_t *)"jabber:x:oo",
+				      11));
 	conf->default_action = CONF_ACTION_PASS;
 	assert_int_equal(run(MSG(PIC), &u), CHAIN_PASS);
 	assert_int_equal(asked.count, 0);

@@ -37,13 +37,18 @@ static bool thumbnail_wants_row(const struct conf_listen *listen, const struct f
 	return listen->directions & want->dirs;
 }
 
-/* The next source that a rule asks a thumbnail of becomes a job; false if none is left or media is away. */
-static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u, struct thumbnail *t)
+/* The next source that a rule asks a thumbnail of becomes a job; false if none is left or media is
+ * away. */
+static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
+			       struct thumbnail *t)
 {
 	while (t->next < t->sources.n) {
 		const struct source *s = &t->sources.v[t->next++];
-		struct rule_input in = { .dir = u->dir, .from = u->from, .url = s->url,
-					 .declared = s->declared, .outline = u->outline };
+		struct rule_input in = { .dir = u->dir,
+					 .from = u->from,
+					 .url = s->url,
+					 .declared = s->declared,
+					 .outline = u->outline };
 		struct rule_verdict verdict = rule_decide(f->conf, f->listen, &in);
 		struct job job;
 
@@ -78,7 +83,8 @@ static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct f
 		return FILTER_PASS;
 	why = source_find(u->outline, f->conf, u->arena, &t->sources);
 	if (why) {
-		counter_inc(strcmp(why, "thumbnail-there") == 0 ? METRIC_UNITS_THERE : METRIC_UNITS_INELIGIBLE);
+		counter_inc(strcmp(why, "thumbnail-there") == 0 ? METRIC_UNITS_THERE
+								: METRIC_UNITS_INELIGIBLE);
 		return FILTER_PASS;
 	}
 	counter_inc(METRIC_UNITS_CANDIDATE);
@@ -86,10 +92,12 @@ static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct f
 	return thumbnail_try_next(f, u, t) ? FILTER_WAIT : FILTER_PASS;
 }
 
-/* Could another address of the same message fare better? Not when inset itself is short of something. */
+/* Could another address of the same message fare better? Not when inset itself is short of
+ * something. */
 static bool is_sources_fault(enum job_status status)
 {
-	return status != JOB_DEADLINE && status != JOB_OVERLOAD && status != JOB_RATE && status != JOB_UNAVAILABLE;
+	return status != JOB_DEADLINE && status != JOB_OVERLOAD && status != JOB_RATE &&
+	       status != JOB_UNAVAILABLE;
 }
 
 static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct filter_unit *u,
@@ -98,7 +106,8 @@ static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct
 	struct thumbnail *t = u->state;
 
 	if (r->status != JOB_OK)
-		return is_sources_fault(r->status) && thumbnail_try_next(f, u, t) ? FILTER_WAIT : FILTER_PASS;
+		return is_sources_fault(r->status) && thumbnail_try_next(f, u, t) ? FILTER_WAIT
+										  : FILTER_PASS;
 	if (formats_write(u, t->profile->formats, r))
 		return FILTER_PASS;
 	counter_inc(METRIC_THUMBNAILS);

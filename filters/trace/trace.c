@@ -13,7 +13,9 @@
 
 static const struct filter_want wants[] = {
 	{ .kind = UNIT_MESSAGE, .dirs = BOTH },
-	{ .kind = UNIT_IQ, .dirs = BOTH, .iq_types = 1u << IQ_GET | 1u << IQ_SET | 1u << IQ_RESULT | 1u << IQ_ERROR },
+	{ .kind = UNIT_IQ,
+	  .dirs = BOTH,
+	  .iq_types = 1u << IQ_GET | 1u << IQ_SET | 1u << IQ_RESULT | 1u << IQ_ERROR },
 	{ .kind = UNIT_KIND_COUNT },
 };
 
@@ -30,14 +32,15 @@ static void trace_close(struct filter_instance *f)
 
 static enum filter_verdict trace_on_unit(struct filter_instance *f, struct filter_unit *u)
 {
-	log_debug("trace unit listener=%s lane=%s kind=%s elements=%zu bytes=%zu from=%s", f->listen->name,
-		  u->dir == LANE_C2S ? "c2s" : "s2c", unit_kind_name(u->kind), u->outline->elements_n,
-		  u->outline->len, u->from ? "known" : "unknown");
+	log_debug("trace unit listener=%s lane=%s kind=%s elements=%zu bytes=%zu from=%s",
+		  f->listen->name, u->dir == LANE_C2S ? "c2s" : "s2c", unit_kind_name(u->kind),
+		  u->outline->elements_n, u->outline->len, u->from ? "known" : "unknown");
 	return FILTER_PASS;
 }
 
 /* Never called: this filter starts no job. The chain needs the function all the same. */
-static enum filter_verdict trace_on_result(struct filter_instance *f UNUSED, struct filter_unit *u UNUSED,
+static enum filter_verdict trace_on_result(struct filter_instance *f UNUSED,
+					   struct filter_unit *u UNUSED,
 					   const struct job_result *r UNUSED)
 {
 	BUG();

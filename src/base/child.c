@@ -54,13 +54,15 @@ const char *child_name(void)
 	return child.name;
 }
 
-/* The few messages that must arrive: the master reads all the time, so a full socket means it hangs. */
+/* The few messages that must arrive: the master reads all the time, so a full socket means it
+ * hangs. */
 static void child_must_send(void)
 {
 	int rc = ipc_send(CHILD_FD, &child.out);
 
 	if (rc) {
-		log_relay(child.name, LOG_LEVEL_ERROR, "the master does not read its channel any more");
+		log_relay(child.name, LOG_LEVEL_ERROR,
+			  "the master does not read its channel any more");
 		_exit(70);
 	}
 }

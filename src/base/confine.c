@@ -22,7 +22,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Who to be where the configured user does not exist (the default one, before a package made it). */
+/* Who to be where the configured user does not exist (the default one, before a package made it).
+ */
 #define CONFINE_FALLBACK "nobody"
 
 /* Rights by ABI; headers older than the kernel lack the newer names. */
@@ -30,12 +31,14 @@
 #define FS_ABI2 (1ULL << 13) /* refer */
 #define FS_ABI3 (1ULL << 14) /* truncate */
 
-#define FS_READ  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define FS_FILE  (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | FS_ABI3)
-#define FS_WRITE                                                                                   \
-	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |                \
-	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR | \
-	 LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_ABI3)
+#define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_FILE                                                         \
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | \
+	 LANDLOCK_ACCESS_FS_EXECUTE | FS_ABI3)
+#define FS_WRITE                                                                    \
+	(FS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
+	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |                \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_ABI3)
 
 static int confine_user(const char *user, struct err_msg *msg)
 {
@@ -94,7 +97,8 @@ static int confine_files(const struct confine *c, bool *landlock_out, struct err
 	if (ruleset == -1)
 		return err_msg_set(msg, ERR_IO, "landlock: %s", strerror(errno));
 	for (i = 0; !rc && c->read_paths && c->read_paths[i]; i++)
-		rc = landlock_allow(ruleset, c->read_paths[i], (FS_READ | exec) & attr.handled_access_fs);
+		rc = landlock_allow(ruleset, c->read_paths[i],
+				    (FS_READ | exec) & attr.handled_access_fs);
 	for (i = 0; !rc && c->write_paths && c->write_paths[i]; i++)
 		rc = landlock_allow(ruleset, c->write_paths[i], FS_WRITE & attr.handled_access_fs);
 	if (!rc && syscall(SYS_landlock_restrict_self, ruleset, 0) == -1)
@@ -116,7 +120,8 @@ int confine_apply(const struct confine *c, bool *landlock_out, struct err_msg *m
 	rc = confine_user(c->user, msg);
 	if (rc)
 		return rc;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		return err_msg_set(msg, ERR_IO, "prctl: %s", strerror(errno));
 	return confine_files(c, landlock_out, msg);
 }

@@ -12,10 +12,12 @@
 #include "base/err.h"
 
 struct confine {
-	const char *user;              /* to become when started as root; NULL or "": stay */
-	const char *const *read_paths; /* NULL-terminated: files and folders that stay readable; NULL: none */
-	const char *const *write_paths; /* NULL-terminated: folders that stay writable; NULL: none */
-	bool executes;                 /* may still execute files below read_paths (master) */
+	const char *user; /* to become when started as root; NULL or "": stay */
+	const char *const
+		*read_paths; /* NULL-terminated: files and folders that stay readable; NULL: none */
+	const char *const
+		*write_paths; /* NULL-terminated: folders that stay writable; NULL: none */
+	bool executes;        /* may still execute files below read_paths (master) */
 };
 
 /*

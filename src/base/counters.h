@@ -51,7 +51,8 @@ extern struct counters_slot *counters_mine;
 /* A new memfd for all slots, or -1. The caller owns the descriptor. */
 int counters_create(void) MUSTCHECK;
 
-/* Maps all slots and writes into `slot` from now on; its gauges become 0. 0 or ERR_*. fd stays the caller's. */
+/* Maps all slots and writes into `slot` from now on; its gauges become 0. 0 or ERR_*. fd stays the
+ * caller's. */
 int counters_map(int fd, unsigned slot) MUSTCHECK;
 
 static inline void counter_add(enum metric m, uint64_t by)

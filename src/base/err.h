@@ -37,5 +37,6 @@ struct err_msg {
 	char text[512];
 };
 
-/* Formats into msg if it is still empty; msg may be NULL. Returns code, for "return err_msg_set(...)". */
+/* Formats into msg if it is still empty; msg may be NULL. Returns code, for "return
+ * err_msg_set(...)". */
 int err_msg_set(struct err_msg *msg, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -213,7 +213,8 @@ static int ipc_send_now(int sock, const struct ipc_out *out)
 			continue;
 		if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS)
 			return ERR_AGAIN;
-		return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? ERR_CLOSED : ERR_IO;
+		return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? ERR_CLOSED
+										  : ERR_IO;
 	}
 	return 0;
 }
@@ -289,8 +290,8 @@ int ipc_recv(int sock, struct ipc_in *in, enum role me, enum role peer)
 	in->len = (size_t)n;
 	type = ipc_get_u32(in);
 	if (in->error || type >= IPC_TYPE_COUNT || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    !(rows[type].from & 1u << peer) || !(rows[type].to & 1u << me) || fds > rows[type].fds ||
-	    in->len > rows[type].max + 32) {
+	    !(rows[type].from & 1u << peer) || !(rows[type].to & 1u << me) ||
+	    fds > rows[type].fds || in->len > rows[type].max + 32) {
 		ipc_in_fini(in);
 		return ERR_BAD_MESSAGE;
 	}
@@ -374,7 +375,8 @@ const uint8_t *ipc_get_blob(struct ipc_in *in, size_t max, size_t *len_out)
 		*len_out = p ? len : 0;
 		return p;
 	}
-	rc = in->fd == -1 || in->map ? ERR_BAD_MESSAGE : ipc_memfd_map(in->fd, max, &in->map, &in->map_len);
+	rc = in->fd == -1 || in->map ? ERR_BAD_MESSAGE
+				     : ipc_memfd_map(in->fd, max, &in->map, &in->map_len);
 	if (rc || in->map_len != len) {
 		in->error = rc ? rc : ERR_BAD_MESSAGE;
 		return NULL;

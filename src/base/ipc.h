@@ -40,7 +40,8 @@ const char *role_name(enum role role);
 int role_parse(const char *word);
 const char *ipc_name(enum ipc_type type);
 
-/* A connected pair, non-blocking, close-on-exec, with buffers for several large messages. 0 or ERR_IO. */
+/* A connected pair, non-blocking, close-on-exec, with buffers for several large messages. 0 or
+ * ERR_IO. */
 int ipc_pair(int fds_out[2]) MUSTCHECK;
 
 /* A memfd holding these bytes, sealed against any change, or -1. The caller owns it. */
@@ -56,9 +57,9 @@ int ipc_memfd_map(int fd, size_t max, const uint8_t **p_out, size_t *len_out) MU
 
 struct ipc_out {
 	enum ipc_type type;
-	int error;         /* sticky: first failure of a put */
-	int fd;            /* descriptor to pass, borrowed; -1 */
-	int own_fd;        /* memfd made for a blob, owned; -1 */
+	int error;  /* sticky: first failure of a put */
+	int fd;     /* descriptor to pass, borrowed; -1 */
+	int own_fd; /* memfd made for a blob, owned; -1 */
 	size_t len;
 	uint8_t data[IPC_INLINE_MAX + 512];
 };
@@ -83,9 +84,9 @@ int ipc_send(int sock, struct ipc_out *out) MUSTCHECK;
 
 struct ipc_in {
 	enum ipc_type type;
-	int error;            /* sticky */
-	int fd;               /* passed descriptor, owned until taken; -1 */
-	const uint8_t *map;   /* mapped blob, owned; NULL */
+	int error;          /* sticky */
+	int fd;             /* passed descriptor, owned until taken; -1 */
+	const uint8_t *map; /* mapped blob, owned; NULL */
 	size_t map_len;
 	size_t len;
 	size_t at;

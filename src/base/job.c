@@ -62,10 +62,11 @@ int job_get(struct ipc_in *in, struct job *j)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (!j->url[0] || strlen(j->url) > JOB_URL_MAX || strlen(j->declared) > 255 || cached_only > 1 ||
-	    no_store > 1 || output > PICTURE_OUT_WEBP || width < 1 || width > 1024 || height < 1 ||
-	    height > 1024 || j->max_bytes < 256 || j->max_bytes > 65535 || !j->fetch_max ||
-	    j->fetch_max > IPC_BLOB_MAX || j->deadline_ms > 60000)
+	if (!j->url[0] || strlen(j->url) > JOB_URL_MAX || strlen(j->declared) > 255 ||
+	    cached_only > 1 || no_store > 1 || output > PICTURE_OUT_WEBP || width < 1 ||
+	    width > 1024 || height < 1 || height > 1024 || j->max_bytes < 256 ||
+	    j->max_bytes > 65535 || !j->fetch_max || j->fetch_max > IPC_BLOB_MAX ||
+	    j->deadline_ms > 60000)
 		return ERR_BAD_MESSAGE;
 	j->cached_only = cached_only;
 	j->no_store = no_store;

@@ -26,19 +26,19 @@ enum job_status {
 const char *job_status_name(enum job_status s);
 
 struct job {
-	uint64_t id;            /* chosen by the sender, unique on its channel */
-	const char *url;        /* without fragment; at most JOB_URL_MAX */
-	const char *declared;   /* MIME type that the message gave, or "" */
-	uint64_t sender;        /* keyed hash of the sender's bare JID or of the connection: for rates */
-	uint32_t deadline_ms;   /* from now; the answer is useless later */
-	bool cached_only;       /* never fetch */
-	bool no_store;          /* keep out of shared and persistent caches */
+	uint64_t id;          /* chosen by the sender, unique on its channel */
+	const char *url;      /* without fragment; at most JOB_URL_MAX */
+	const char *declared; /* MIME type that the message gave, or "" */
+	uint64_t sender; /* keyed hash of the sender's bare JID or of the connection: for rates */
+	uint32_t deadline_ms; /* from now; the answer is useless later */
+	bool cached_only;     /* never fetch */
+	bool no_store;        /* keep out of shared and persistent caches */
 	enum picture_output output;
 	uint16_t width;
 	uint16_t height;
-	uint32_t max_bytes;     /* of the thumbnail */
-	uint64_t fetch_max;     /* of the media */
-	uint32_t rate_per_min;  /* thumbnails a minute for this sender; 0: no limit */
+	uint32_t max_bytes;    /* of the thumbnail */
+	uint64_t fetch_max;    /* of the media */
+	uint32_t rate_per_min; /* thumbnails a minute for this sender; 0: no limit */
 	uint32_t rate_burst;
 };
 
@@ -46,22 +46,23 @@ struct job_result {
 	uint64_t id;
 	enum job_status status;
 	bool from_cache;
-	uint32_t max_age;       /* seconds the thumbnail stays valid; 0: do not keep */
+	uint32_t max_age; /* seconds the thumbnail stays valid; 0: do not keep */
 	/* The media, valid when status is JOB_OK. */
 	enum picture_format media_format;
 	uint32_t media_width;
 	uint32_t media_height;
-	uint64_t media_size;                    /* bytes of the whole body */
-	uint8_t media_sha256[HASH_SHA256_LEN];  /* of the whole body */
+	uint64_t media_size;                   /* bytes of the whole body */
+	uint8_t media_sha256[HASH_SHA256_LEN]; /* of the whole body */
 	/* The thumbnail. */
 	enum picture_format format;
 	uint16_t width;
 	uint16_t height;
-	const uint8_t *bytes;   /* borrowed: from the message or from the cache */
+	const uint8_t *bytes; /* borrowed: from the message or from the cache */
 	size_t len;
 };
 
-/* JOB and RESULT as messages; get checks every range: 0 or ERR_BAD_MESSAGE. url and declared live in `in`. */
+/* JOB and RESULT as messages; get checks every range: 0 or ERR_BAD_MESSAGE. url and declared live
+ * in `in`. */
 void job_put(struct ipc_out *out, const struct job *j);
 int job_get(struct ipc_in *in, struct job *j) MUSTCHECK;
 void job_result_put(struct ipc_out *out, const struct job_result *r);

@@ -61,5 +61,6 @@ static inline struct list *list_first(const struct list *head)
 #define LIST_EACH(it, head) for ((it) = (head)->next; (it) != (head); (it) = (it)->next)
 
 /* As LIST_EACH, but the current member may be removed or freed. */
-#define LIST_EACH_SAFE(it, tmp, head) \
-	for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head); (it) = (tmp), (tmp) = (it)->next)
+#define LIST_EACH_SAFE(it, tmp, head)                                 \
+	for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head); \
+	     (it) = (tmp), (tmp) = (it)->next)

@@ -88,7 +88,8 @@ static void log_to_stderr(const char *who, enum log_level level, const char *lin
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
 	log_escape(escaped, sizeof(escaped) - 64, line, json);
 	n = snprintf(text, sizeof(text),
-		     json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"process\":\"%s\",\"text\":\"%s\"}\n"
+		     json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"process\":\"%s\",\"text\":"
+			    "\"%s\"}\n"
 			  : "%s.%03dZ %s %s: %s\n",
 		     stamp, (int)(tv.tv_usec / 1000), level_names[level], who, escaped);
 	n = MIN_OF(n, (int)sizeof(text) - 1);

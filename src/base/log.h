@@ -11,7 +11,13 @@
 
 #include "base/util.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_NOTICE,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_target { LOG_TARGET_STDERR, LOG_TARGET_SYSLOG };
 
@@ -32,10 +38,10 @@ void log_at(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_notice(...)  log_at(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...)    log_at(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                              \
-	do {                                                        \
-		if (UNLIKELY(log_is_on(LOG_LEVEL_DEBUG)))           \
-			log_at(LOG_LEVEL_DEBUG, __VA_ARGS__);       \
+#define log_debug(...)                                        \
+	do {                                                  \
+		if (UNLIKELY(log_is_on(LOG_LEVEL_DEBUG)))     \
+			log_at(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 /* At most burst lines a minute from this place; static storage, zero-initialised is fine. */

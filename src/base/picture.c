@@ -15,8 +15,10 @@ static const struct {
 	const char *mime;
 	const char *alias;
 } formats[PICTURE_FORMAT_COUNT] = {
-	[PICTURE_JPEG] = { "image/jpeg", "image/jpg" }, [PICTURE_PNG] = { "image/png", NULL },
-	[PICTURE_GIF] = { "image/gif", NULL },		[PICTURE_WEBP] = { "image/webp", NULL },
+	[PICTURE_JPEG] = { "image/jpeg", "image/jpg" },
+	[PICTURE_PNG] = { "image/png", NULL },
+	[PICTURE_GIF] = { "image/gif", NULL },
+	[PICTURE_WEBP] = { "image/webp", NULL },
 	[PICTURE_BMP] = { "image/bmp", "image/x-ms-bmp" },
 };
 
@@ -82,7 +84,8 @@ static void limits_get(struct ipc_in *in, struct picture_limits *l)
 
 static bool limits_are_sane(const struct picture_limits *l)
 {
-	return l->max_pixels && l->max_pixels_jpeg && l->max_side && l->memory && l->wall_ms && l->cpu_ms;
+	return l->max_pixels && l->max_pixels_jpeg && l->max_side && l->memory && l->wall_ms &&
+	       l->cpu_ms;
 }
 
 void picture_setup_put(struct ipc_out *out, const struct picture_setup *s)
@@ -176,7 +179,8 @@ int picture_result_get(struct ipc_in *in, struct picture_result *r)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (status > PICTURE_UNAVAILABLE || format >= PICTURE_FORMAT_COUNT || width > 65535 || height > 65535)
+	if (status > PICTURE_UNAVAILABLE || format >= PICTURE_FORMAT_COUNT || width > 65535 ||
+	    height > 65535)
 		return ERR_BAD_MESSAGE;
 	r->status = (enum picture_status)status;
 	r->format = (enum picture_format)format;

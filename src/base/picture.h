@@ -30,7 +30,8 @@ enum picture_format picture_sniff(const uint8_t *p, size_t len);
 /* "image/jpeg" ...; NULL for PICTURE_NONE. */
 const char *picture_mime(enum picture_format f);
 
-/* The format of a MIME type: parameters and case ignored, image/jpg is image/jpeg. PICTURE_NONE if none. */
+/* The format of a MIME type: parameters and case ignored, image/jpg is image/jpeg. PICTURE_NONE if
+ * none. */
 enum picture_format picture_from_mime(const char *mime);
 
 /* Limits for decoding; SETUP carries them to the zygote once, SCALE with each picture. */
@@ -83,7 +84,8 @@ struct picture_result {
 	size_t len;
 };
 
-/* Fields in the order above; put leaves errors in the message, get checks ranges: 0 or ERR_BAD_MESSAGE. */
+/* Fields in the order above; put leaves errors in the message, get checks ranges: 0 or
+ * ERR_BAD_MESSAGE. */
 void picture_setup_put(struct ipc_out *out, const struct picture_setup *s);
 int picture_setup_get(struct ipc_in *in, struct picture_setup *s) MUSTCHECK;
 void picture_request_put(struct ipc_out *out, const struct picture_request *r);
@@ -97,4 +99,5 @@ int picture_result_get(struct ipc_in *in, struct picture_result *r) MUSTCHECK;
  * decodes nothing, and refuses metadata (APP1.., COM, text chunks, EXIF, XMP). For the
  * parent, which trusts nothing a child returns.
  */
-bool picture_is_clean(enum picture_format f, const uint8_t *p, size_t len, uint32_t width, uint32_t height);
+bool picture_is_clean(enum picture_format f, const uint8_t *p, size_t len, uint32_t width,
+		      uint32_t height);

@@ -20,9 +20,10 @@
 
 #include "base/err.h"
 
-#define CHAIN_FILTERS 8              /* options.def: at most so many in a listener */
-#define CHAIN_NEEDLES 8              /* distinct needles of one lane and kind */
-#define CHAIN_ARENA   (1024u * 1024) /* for a unit's outline, edits and result; plus 16 times its size */
+#define CHAIN_FILTERS 8 /* options.def: at most so many in a listener */
+#define CHAIN_NEEDLES 8 /* distinct needles of one lane and kind */
+#define CHAIN_ARENA \
+	(1024u * 1024) /* for a unit's outline, edits and result; plus 16 times its size */
 
 /* What the filters want of one kind of unit on one lane. */
 struct chain_wish {
@@ -81,7 +82,8 @@ static void wish_add(struct chain_wish *w, const char *needle)
 	w->needle_len[w->needles_n++] = strlen(needle);
 }
 
-static bool row_is_on(const struct chain *c, const struct filter_ops *ops, const struct filter_want *want)
+static bool row_is_on(const struct chain *c, const struct filter_ops *ops,
+		      const struct filter_want *want)
 {
 	return !ops->wants_row || ops->wants_row(c->listen, want);
 }
@@ -97,7 +99,8 @@ static void chain_learn_wants(struct chain *c, const struct filter_ops *ops)
 				wish_add(&c->wishes[dir][want->kind], want->needle);
 }
 
-struct chain *chain_new(struct conf *conf, const struct conf_listen *listen, const struct filter_host *host)
+struct chain *chain_new(struct conf *conf, const struct conf_listen *listen,
+			const struct filter_host *host)
 {
 	struct chain *c = calloc(1, sizeof(*c));
 	size_t i;
@@ -141,8 +144,8 @@ void chain_free(struct chain **cp)
 	free(c);
 }
 
-static enum chain_want row_wants_iq(const struct filter_want *want, enum lane_dir dir, enum iq_type iq,
-				    const struct tag_span *child_ns)
+static enum chain_want row_wants_iq(const struct filter_want *want, enum lane_dir dir,
+				    enum iq_type iq, const struct tag_span *child_ns)
 {
 	if (want->kind != UNIT_IQ || !(want->dirs & 1u << dir) || !(want->iq_types & 1u << iq))
 		return CHAIN_NO;
@@ -153,8 +156,8 @@ static enum chain_want row_wants_iq(const struct filter_want *want, enum lane_di
 	return tag_span_is(*child_ns, want->child_ns) ? CHAIN_YES : CHAIN_NO;
 }
 
-enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind, enum iq_type iq,
-			    const struct tag_span *child_ns)
+enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
+			    enum iq_type iq, const struct tag_span *child_ns)
 {
 	enum chain_want answer = CHAIN_NO;
 	size_t i;
@@ -174,7 +177,8 @@ enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_
 	return answer;
 }
 
-bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind, const uint8_t *p, size_t len)
+bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
+		      const uint8_t *p, size_t len)
 {
 	const struct chain_wish *w = &c->wishes[dir][kind];
 	unsigned i;
@@ -194,8 +198,8 @@ static bool iq_matches(const struct chain_unit *u, const struct filter_want *wan
 	if (tag_read(&tag, u->outline.bytes, u->outline.elements[0].start_end) ||
 	    !(want->iq_types & 1u << unit_iq_type(&tag)))
 		return false;
-	return !want->child_ns ||
-	       (u->outline.elements_n > 1 && strcmp(u->outline.elements[1].ns, want->child_ns) == 0);
+	return !want->child_ns || (u->outline.elements_n > 1 &&
+				   strcmp(u->outline.elements[1].ns, want->child_ns) == 0);
 }
 
 /* Does this one filter want this very unit? (Another filter may be why it was collected.) */
@@ -207,7 +211,8 @@ static bool filter_wants(const struct chain_unit *u, const struct filter_ops *op
 		if (want->kind != u->unit.kind || !(want->dirs & 1u << u->unit.dir) ||
 		    !row_is_on(u->chain, ops, want))
 			continue;
-		if (want->needle && !memmem(u->outline.bytes, u->outline.len, want->needle, strlen(want->needle)))
+		if (want->needle &&
+		    !memmem(u->outline.bytes, u->outline.len, want->needle, strlen(want->needle)))
 			continue;
 		if (want->kind != UNIT_IQ || iq_matches(u, want))
 			return true;

@@ -11,17 +11,23 @@
 
 struct chain;
 
-/* A chain for this listener's filters, or NULL when out of memory. conf is referenced, host borrowed. */
-struct chain *chain_new(struct conf *conf, const struct conf_listen *listen, const struct filter_host *host) MUSTCHECK;
+/* A chain for this listener's filters, or NULL when out of memory. conf is referenced, host
+ * borrowed. */
+struct chain *chain_new(struct conf *conf, const struct conf_listen *listen,
+			const struct filter_host *host) MUSTCHECK;
 void chain_free(struct chain **c);
 
 enum chain_want { CHAIN_NO, CHAIN_CHILD /* an iq: ask again with its first child */, CHAIN_YES };
 
-/* Is a unit of this kind wanted whole? For an iq ask first with child NULL, then with its first child's namespace. */
-enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind, enum iq_type iq, const struct tag_span *child_ns);
+/* Is a unit of this kind wanted whole? For an iq ask first with child NULL, then with its first
+ * child's namespace. */
+enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
+			    enum iq_type iq, const struct tag_span *child_ns);
 
-/* Does a complete, wanted unit hold a needle of any filter that wants it (or has one of them none)? */
-bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind, const uint8_t *p, size_t len);
+/* Does a complete, wanted unit hold a needle of any filter that wants it (or has one of them none)?
+ */
+bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
+		      const uint8_t *p, size_t len);
 
 /* One unit on its way. */
 struct chain_unit;
@@ -32,10 +38,10 @@ struct chain_input {
 	const uint8_t *bytes; /* borrowed until chain_unit_free() */
 	size_t len;
 	const struct nsctx *ctx;
-	const char *from;   /* may be NULL; borrowed */
+	const char *from; /* may be NULL; borrowed */
 	size_t max_final;
 	bool cached_only;
-	void *host_unit;    /* comes back in filter_unit.host_unit */
+	void *host_unit; /* comes back in filter_unit.host_unit */
 };
 
 enum chain_result {

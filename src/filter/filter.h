@@ -35,13 +35,14 @@ struct filter_unit {
 	enum unit_kind kind;
 	enum lane_dir dir;
 	const struct outline *outline; /* valid until the unit has left */
-	struct arena *arena;           /* the unit's; all that a filter makes for it comes from here */
-	struct edits *edits;           /* add here, then return FILTER_EDIT */
-	size_t max_final;              /* bytes that the edited unit may have */
-	bool cached_only;              /* hold budget used up: only jobs with cached_only */
-	const char *from;              /* the sender's JID as learned from the server, or the stanza's own where that counts; NULL: unknown */
-	void *state;                   /* this filter's, for this unit; NULL at first, from the arena */
-	void *host_unit;               /* the host's own */
+	struct arena *arena; /* the unit's; all that a filter makes for it comes from here */
+	struct edits *edits; /* add here, then return FILTER_EDIT */
+	size_t max_final;    /* bytes that the edited unit may have */
+	bool cached_only;    /* hold budget used up: only jobs with cached_only */
+	const char *from; /* the sender's JID as learned from the server, or the stanza's own where
+			     that counts; NULL: unknown */
+	void *state;      /* this filter's, for this unit; NULL at first, from the arena */
+	void *host_unit;  /* the host's own */
 };
 
 /*
@@ -85,20 +86,25 @@ struct filter_ops {
 	const char *help;
 	const struct filter_want *wants; /* ends with kind UNIT_KIND_COUNT */
 
-	/* --- configuration: in the master, and for -t. NULL: nothing to check. ----------------- */
-	int (*check)(const struct conf *conf, const struct conf_listen *listen, struct err_msg *msg);
+	/* --- configuration: in the master, and for -t. NULL: nothing to check. -----------------
+	 */
+	int (*check)(const struct conf *conf, const struct conf_listen *listen,
+		     struct err_msg *msg);
 
-	/* --- session: may be NULL. open fails only for want of memory. ------------------------- */
+	/* --- session: may be NULL. open fails only for want of memory. -------------------------
+	 */
 	int (*open)(struct filter_instance *f);
 	void (*close)(struct filter_instance *f);
 
 	/* --- unit ----------------------------------------------------------------------------- */
-	/* Does this configuration want that row now? NULL: yes, always. Called when a generation starts. */
+	/* Does this configuration want that row now? NULL: yes, always. Called when a generation
+	 * starts. */
 	bool (*wants_row)(const struct conf_listen *listen, const struct filter_want *want);
 	/* A wanted unit with its needle, complete and parsed. Must not block; bounded work. */
 	enum filter_verdict (*on_unit)(struct filter_instance *f, struct filter_unit *u);
 	/* The job has ended; r is valid for the call. FILTER_WAIT again after another start_job. */
-	enum filter_verdict (*on_result)(struct filter_instance *f, struct filter_unit *u, const struct job_result *r);
+	enum filter_verdict (*on_result)(struct filter_instance *f, struct filter_unit *u,
+					 const struct job_result *r);
 };
 
 /* All built-in filters, NULL at the end; and one by name, or NULL. */

@@ -24,4 +24,5 @@ struct rule_verdict {
 };
 
 /* Decides; never fails. */
-struct rule_verdict rule_decide(const struct conf *conf, const struct conf_listen *listen, const struct rule_input *in);
+struct rule_verdict rule_decide(const struct conf *conf, const struct conf_listen *listen,
+				const struct rule_input *in);

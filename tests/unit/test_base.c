@@ -85,8 +85,7 @@ static void list_order_and_removal(void **state UNUSED)
 	list_remove(&m[0]);
 	list_add_head(&head, &m[0]);
 	i = 0;
-	LIST_EACH_SAFE(it, tmp, &head)
-	{
+	LIST_EACH_SAFE(it, tmp, &head) {
 		assert_ptr_equal(it, &m[i++]);
 		list_remove(it);
 	}
@@ -97,8 +96,12 @@ static void list_order_and_removal(void **state UNUSED)
 /* RFC 4648 section 10. */
 static void base64_vectors(void **state UNUSED)
 {
-	static const char *const v[][2] = { { "", "" },		{ "f", "Zg==" },	 { "fo", "Zm8=" },
-					    { "foo", "Zm9v" },	{ "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
+	static const char *const v[][2] = { { "", "" },
+					    { "f", "Zg==" },
+					    { "fo", "Zm8=" },
+					    { "foo", "Zm9v" },
+					    { "foob", "Zm9vYg==" },
+					    { "fooba", "Zm9vYmE=" },
 					    { "foobar", "Zm9vYmFy" } };
 	char text[16];
 	uint8_t back[16];
@@ -117,7 +120,8 @@ static void base64_vectors(void **state UNUSED)
 
 static void base64_refuses(void **state UNUSED)
 {
-	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "=", "Zg==Zg==", "Z*==", "Zh==", "Zm9=", "Zm8==", "Zm9v=" };
+	static const char *const bad[] = { "Z",    "Zg",   "Zg=",  "Zg===", "=",    "Zg==Zg==",
+					   "Z*==", "Zh==", "Zm9=", "Zm8==", "Zm9v=" };
 	uint8_t back[32];
 	size_t i, n;
 

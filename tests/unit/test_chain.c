@@ -34,8 +34,10 @@ static void one_close(struct filter_instance *f UNUSED)
 
 static enum filter_verdict insert(struct filter_unit *u)
 {
-	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end, insert_xml, strlen(insert_xml)) ?
-		       FILTER_PASS : FILTER_EDIT;
+	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end, insert_xml,
+			   strlen(insert_xml))
+		       ? FILTER_PASS
+		       : FILTER_EDIT;
 }
 
 static enum filter_verdict one_on_unit(struct filter_instance *f UNUSED, struct filter_unit *u)
@@ -47,7 +49,8 @@ static enum filter_verdict one_on_unit(struct filter_instance *f UNUSED, struct 
 	return FILTER_WAIT;
 }
 
-static enum filter_verdict one_on_result(struct filter_instance *f UNUSED, struct filter_unit *u, const struct job_result *r)
+static enum filter_verdict one_on_result(struct filter_instance *f UNUSED, struct filter_unit *u,
+					 const struct job_result *r)
 {
 	note("1r ");
 	assert_ptr_equal(u->state, u);
@@ -58,11 +61,14 @@ static enum filter_verdict two_on_unit(struct filter_instance *f UNUSED, struct 
 {
 	note("2u ");
 	assert_null(u->state);
-	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end, "<two xmlns='urn:t'/>", 20) ?
-		       FILTER_PASS : FILTER_EDIT;
+	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end,
+			   "<two xmlns='urn:t'/>", 20)
+		       ? FILTER_PASS
+		       : FILTER_EDIT;
 }
 
-static enum filter_verdict two_on_result(struct filter_instance *f UNUSED, struct filter_unit *u UNUSED,
+static enum filter_verdict two_on_result(struct filter_instance *f UNUSED,
+					 struct filter_unit *u UNUSED,
 					 const struct job_result *r UNUSED)
 {
 	note("2r ");
@@ -71,17 +77,28 @@ static enum filter_verdict two_on_result(struct filter_instance *f UNUSED, struc
 
 static const struct filter_want one_wants[] = {
 	{ .kind = UNIT_MESSAGE, .dirs = 1u << LANE_C2S, .needle = "needle-1" },
-	{ .kind = UNIT_IQ, .dirs = 1u << LANE_S2C, .iq_types = 1u << IQ_RESULT, .child_ns = "urn:want" },
+	{ .kind = UNIT_IQ,
+	  .dirs = 1u << LANE_S2C,
+	  .iq_types = 1u << IQ_RESULT,
+	  .child_ns = "urn:want" },
 	{ .kind = UNIT_KIND_COUNT },
 };
 static const struct filter_want two_wants[] = {
 	{ .kind = UNIT_MESSAGE, .dirs = 3, .needle = "needle-2" },
 	{ .kind = UNIT_KIND_COUNT },
 };
-static const struct filter_ops one = { .abi = FILTER_ABI, .name = "one", .wants = one_wants, .open = one_open,
-				       .close = one_close, .on_unit = one_on_unit, .on_result = one_on_result };
-static const struct filter_ops two = { .abi = FILTER_ABI, .name = "two", .wants = two_wants,
-				       .on_unit = two_on_unit, .on_result = two_on_result };
+static const struct filter_ops one = { .abi = FILTER_ABI,
+				       .name = "one",
+				       .wants = one_wants,
+				       .open = one_open,
+				       .close = one_close,
+				       .on_unit = one_on_unit,
+				       .on_result = one_on_result };
+static const struct filter_ops two = { .abi = FILTER_ABI,
+				       .name = "two",
+				       .wants = two_wants,
+				       .on_unit = two_on_unit,
+				       .on_result = two_on_result };
 
 const struct filter_ops *const filter_registry[] = { &one, &two, NULL };
 
@@ -95,9 +112,15 @@ static struct nsctx *ctx;
 static struct chain *chain;
 static const struct filter_host host;
 
-static enum chain_result run(const char *xml, enum unit_kind kind, enum lane_dir dir, size_t max, struct chain_unit **u)
+static enum chain_result run(const char *xml, enum unit_kind kind, enum lane_dir dir, size_t max,
+			     struct chain_unit **u)
 {
-	struct chain_input in = { .kind = kind, .dir = dir, .bytes = (const uint8_t *)xml, .len = strlen(xml), .ctx = ctx, .max_final = max };
+	struct chain_input in = { .kind = kind,
+				  .dir = dir,
+				  .bytes = (const uint8_t *)xml,
+				  .len = strlen(xml),
+				  .ctx = ctx,
+				  .max_final = max };
 
 	calls[0] = '\0';
 	return chain_run(chain, &in, u);
@@ -114,7 +137,8 @@ static void check_bytes(struct chain_unit *u, const char *want)
 
 static int setup(void **state UNUSED)
 {
-	static const char header[] = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+	static const char header[] = "<stream:stream xmlns='jabber:client' "
+				     "xmlns:stream='http://etherx.jabber.org/streams'>";
 	static char one_name[] = "one", two_name[] = "two";
 	static char *names[] = { one_name, two_name };
 	struct conf_listen *listen;
@@ -124,7 +148,8 @@ static int setup(void **state UNUSED)
 	outline_setup();
 	conf = conf_new();
 	listen = conf_add_listen(conf, "main");
-	if (!listen || !conf_link(conf) || tag_read(&tag, (const uint8_t *)header, sizeof(header) - 1))
+	if (!listen || !conf_link(conf) ||
+	    tag_read(&tag, (const uint8_t *)header, sizeof(header) - 1))
 		return -1;
 	saved = listen->filters;
 	listen->filters = (struct conf_list){ .v = names, .n = 2 };
@@ -148,9 +173,12 @@ static void filters_run_in_order(void **state UNUSED)
 {
 	struct chain_unit *u;
 
-	assert_int_equal(run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_EDITED);
+	assert_int_equal(
+		run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+		CHAIN_EDITED);
 	assert_string_equal(calls, "1u 2u ");
-	check_bytes(u, "<message>needle-1 needle-2<one xmlns='urn:t'/><two xmlns='urn:t'/></message>");
+	check_bytes(u,
+		    "<message>needle-1 needle-2<one xmlns='urn:t'/><two xmlns='urn:t'/></message>");
 	chain_unit_free(&u);
 }
 
@@ -158,13 +186,17 @@ static void only_who_wants_is_asked(void **state UNUSED)
 {
 	struct chain_unit *u;
 
-	assert_int_equal(run("<message>needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_EDITED);
+	assert_int_equal(run("<message>needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+			 CHAIN_EDITED);
 	assert_string_equal(calls, "2u ");
 	chain_unit_free(&u);
-	assert_int_equal(run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_S2C, 9999, &u), CHAIN_EDITED);
+	assert_int_equal(
+		run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_S2C, 9999, &u),
+		CHAIN_EDITED);
 	assert_string_equal(calls, "2u ");
 	chain_unit_free(&u);
-	assert_int_equal(run("<message>nothing</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_PASS);
+	assert_int_equal(run("<message>nothing</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+			 CHAIN_PASS);
 	assert_string_equal(calls, "");
 }
 
@@ -174,18 +206,24 @@ static void waiting_keeps_the_place(void **state UNUSED)
 	struct chain_unit *u;
 
 	waits = true;
-	assert_int_equal(run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_WAIT);
+	assert_int_equal(
+		run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+		CHAIN_WAIT);
 	assert_string_equal(calls, "1u ");
 	assert_int_equal(chain_unit_result(u, &ok), CHAIN_EDITED);
 	assert_string_equal(calls, "1u 1r 2u ");
-	check_bytes(u, "<message>needle-1 needle-2<one xmlns='urn:t'/><two xmlns='urn:t'/></message>");
+	check_bytes(u,
+		    "<message>needle-1 needle-2<one xmlns='urn:t'/><two xmlns='urn:t'/></message>");
 	chain_unit_free(&u);
-	assert_int_equal(run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_WAIT);
+	assert_int_equal(
+		run("<message>needle-1 needle-2</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+		CHAIN_WAIT);
 	assert_int_equal(chain_unit_result(u, &bad), CHAIN_EDITED);
 	check_bytes(u, "<message>needle-1 needle-2<two xmlns='urn:t'/></message>");
 	chain_unit_free(&u);
 	/* The deadline: the host simply lets go. */
-	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u), CHAIN_WAIT);
+	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u),
+			 CHAIN_WAIT);
 	chain_unit_free(&u);
 	assert_null(u);
 	waits = false;
@@ -193,7 +231,9 @@ static void waiting_keeps_the_place(void **state UNUSED)
 
 static void what_cannot_be_checked_goes_out_as_it_came(void **state UNUSED)
 {
-	static const char *const bad[] = { "<one", "<one xmlns='urn:t'>", "</message><message>", "text", "<p:one/>", "<!-- -->" };
+	static const char *const bad[] = {
+		"<one", "<one xmlns='urn:t'>", "</message><message>", "text", "<p:one/>", "<!-- -->"
+	};
 	uint64_t before = counters_sum(METRIC_CHECK_FAILED);
 	const char *saved = insert_xml;
 	struct chain_unit *u;
@@ -201,7 +241,8 @@ static void what_cannot_be_checked_goes_out_as_it_came(void **state UNUSED)
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		insert_xml = bad[i];
-		if (run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u) != CHAIN_PASS)
+		if (run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 9999, &u) !=
+		    CHAIN_PASS)
 			fail_msg("went out: %s", bad[i]);
 	}
 	assert_int_equal(counters_sum(METRIC_CHECK_FAILED) - before, ARRAY_SIZE(bad));
@@ -212,14 +253,17 @@ static void limits_end_in_the_original(void **state UNUSED)
 {
 	struct chain_unit *u;
 
-	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 46, &u), CHAIN_PASS);
-	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 47, &u), CHAIN_EDITED);
+	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 46, &u),
+			 CHAIN_PASS);
+	assert_int_equal(run("<message>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 47, &u),
+			 CHAIN_EDITED);
 	chain_unit_free(&u);
 }
 
 static void unreadable_units_pass(void **state UNUSED)
 {
-	static const char *const bad[] = { "<message><p:x/>needle-1</message>", "<message a='1' a='2'>needle-1</message>",
+	static const char *const bad[] = { "<message><p:x/>needle-1</message>",
+					   "<message a='1' a='2'>needle-1</message>",
 					   "<message><stream:error/>needle-1</message>" };
 	uint64_t before = counters_sum(METRIC_UNITS_PARSE);
 	struct chain_unit *u;
@@ -242,10 +286,14 @@ static void iq_by_type_and_child(void **state UNUSED)
 	assert_int_equal(chain_wants(chain, LANE_S2C, UNIT_IQ, IQ_GET, NULL), CHAIN_NO);
 	assert_int_equal(chain_wants(chain, LANE_C2S, UNIT_IQ, IQ_RESULT, NULL), CHAIN_NO);
 	assert_true(chain_has_needle(chain, LANE_S2C, UNIT_IQ, (const uint8_t *)"x", 1));
-	assert_int_equal(run("<iq type='result' id='1'><a xmlns='urn:want'/></iq>", UNIT_IQ, LANE_S2C, 999, &u), CHAIN_EDITED);
+	assert_int_equal(run("<iq type='result' id='1'><a xmlns='urn:want'/></iq>", UNIT_IQ,
+			     LANE_S2C, 999, &u),
+			 CHAIN_EDITED);
 	assert_string_equal(calls, "1u ");
 	chain_unit_free(&u);
-	assert_int_equal(run("<iq type='result' id='1'><a xmlns='urn:b'/></iq>", UNIT_IQ, LANE_S2C, 999, &u), CHAIN_PASS);
+	assert_int_equal(
+		run("<iq type='result' id='1'><a xmlns='urn:b'/></iq>", UNIT_IQ, LANE_S2C, 999, &u),
+		CHAIN_PASS);
 	assert_string_equal(calls, "");
 }
 

@@ -19,16 +19,34 @@ static int fds[2];
 
 static struct job a_job(void)
 {
-	return (struct job){ .id = 9, .url = "https://h/x.png", .declared = "image/png", .sender = 3, .deadline_ms = 2000,
-			     .output = PICTURE_OUT_PNG, .width = 128, .height = 96, .max_bytes = 8192,
-			     .fetch_max = 1 << 20, .rate_per_min = 10, .rate_burst = 5 };
+	return (struct job){ .id = 9,
+			     .url = "https://h/x.png",
+			     .declared = "image/png",
+			     .sender = 3,
+			     .deadline_ms = 2000,
+			     .output = PICTURE_OUT_PNG,
+			     .width = 128,
+			     .height = 96,
+			     .max_bytes = 8192,
+			     .fetch_max = 1 << 20,
+			     .rate_per_min = 10,
+			     .rate_burst = 5 };
 }
 
 static struct job_result a_result(const uint8_t *bytes, size_t len)
 {
-	return (struct job_result){ .id = 9, .status = JOB_OK, .max_age = 60, .media_format = PICTURE_JPEG,
-				    .media_width = 4000, .media_height = 3000, .media_size = 12345,
-				    .format = PICTURE_PNG, .width = 128, .height = 96, .bytes = bytes, .len = len };
+	return (struct job_result){ .id = 9,
+				    .status = JOB_OK,
+				    .max_age = 60,
+				    .media_format = PICTURE_JPEG,
+				    .media_width = 4000,
+				    .media_height = 3000,
+				    .media_size = 12345,
+				    .format = PICTURE_PNG,
+				    .width = 128,
+				    .height = 96,
+				    .bytes = bytes,
+				    .len = len };
 }
 
 static int over(enum role from, enum role to)
@@ -121,8 +139,13 @@ static void truncations_are_refused(void **state UNUSED)
 
 static void flips_do_no_harm(void **state UNUSED)
 {
-	struct picture_result pr = { .id = 1, .status = PICTURE_OK, .format = PICTURE_PNG, .width = 5, .height = 5,
-				     .bytes = (const uint8_t *)"abcd", .len = 4 },
+	struct picture_result pr = { .id = 1,
+				     .status = PICTURE_OK,
+				     .format = PICTURE_PNG,
+				     .width = 5,
+				     .height = 5,
+				     .bytes = (const uint8_t *)"abcd",
+				     .len = 4 },
 			      back;
 	int i;
 
@@ -142,8 +165,12 @@ static void flips_do_no_harm(void **state UNUSED)
 
 static void picture_request_round_trip(void **state UNUSED)
 {
-	struct picture_request r = { .id = 5, .format = PICTURE_GIF, .output = PICTURE_OUT_AUTO, .width = 128,
-				     .height = 128, .max_bytes = 8192,
+	struct picture_request r = { .id = 5,
+				     .format = PICTURE_GIF,
+				     .output = PICTURE_OUT_AUTO,
+				     .width = 128,
+				     .height = 128,
+				     .max_bytes = 8192,
 				     .limits = { 1, 2, 3, 4, 5, 6 } },
 			       back;
 
@@ -172,9 +199,9 @@ static void statuses_have_names(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(job_round_trip),	   cmocka_unit_test(job_refuses),
-		cmocka_unit_test(result_round_trip),	   cmocka_unit_test(truncations_are_refused),
-		cmocka_unit_test(flips_do_no_harm),	   cmocka_unit_test(picture_request_round_trip),
+		cmocka_unit_test(job_round_trip),      cmocka_unit_test(job_refuses),
+		cmocka_unit_test(result_round_trip),   cmocka_unit_test(truncations_are_refused),
+		cmocka_unit_test(flips_do_no_harm),    cmocka_unit_test(picture_request_round_trip),
 		cmocka_unit_test(statuses_have_names),
 	};
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""slixmpp clients (Python, libexpat), in the clear: TLS is not what these tests are about.
+
+Used inside asyncio.run(); `raw` keeps the bytes as they came from the socket.
+"""
+import asyncio
+import urllib.request
+
+import slixmpp
+
+PLUGINS = ('xep_0030', 'xep_0045', 'xep_0066', 'xep_0199', 'xep_0363')
+
+
+class Client(slixmpp.ClientXMPP):
+    def __init__(self, user, port, resumption=False):
+        super().__init__(f'{user}@localhost/slix', user + 'pw')
+        for plugin in PLUGINS + (('xep_0198',) if resumption else ()):
+            self.register_plugin(plugin)
+        self['feature_mechanisms'].unencrypted_plain = True
+        self.port, self.raw, self.problem = port, b'', None
+        self.messages = asyncio.Queue()
+        self.presences = asyncio.Queue()
+        self.ready, self.sm = asyncio.Event(), asyncio.Event()
+        self.add_event_handler('session_start', self._on_start)
+        self.add_event_handler('sm_enabled', lambda _: self.sm.set())
+        self.add_event_handler('message', self.messages.put_nowait)
+        self.add_event_handler('groupchat_message', self.messages.put_nowait)
+        self.add_event_handler('presence_available', self.presences.put_nowait)
+        for event in ('failed_all_auth', 'connection_failed', 'stream_error'):
+            self.add_event_handler(event, lambda data, event=event: self._on_problem(event, data))
+
+    def data_received(self, data):
+        self.raw += data
+        super().data_received(data)
+
+    def _on_problem(self, event, data):
+        self.problem = f'{event}: {data}'
+        self.ready.set()
+
+    async def _on_start(self, _):
+        await self.get_roster()
+        self.send_presence()
+        self.ready.set()
+
+    async def start(self, timeout=30):
+        """Connected, logged in, roster there, presence sent."""
+        self.connect(('127.0.0.1', self.port), use_ssl=False, force_starttls=False, disable_starttls=True)
+        await asyncio.wait_for(self.ready.wait(), timeout)
+        assert not self.problem, self.problem
+        return self
+
+    async def next_message(self, mid, timeout=30):
+        """The message with this id; others (archived, offline) are passed over."""
+        while True:
+            message = await asyncio.wait_for(self.messages.get(), timeout)
+            if message['id'] == mid:
+                return message
+
+    def picture_message(self, url, mid, to='bob@localhost', kind='chat'):
+        message = self.make_message(mto=to, mbody=url, mtype=kind)
+        message['id'] = mid
+        message['oob']['url'] = url
+        return message
+
+    async def upload(self, data, name='photo.jpg', kind='image/jpeg', service='upload.localhost'):
+        """XEP-0363: slot through the stream, PUT by HTTP; returns the address for others.
+
+        (upload_file() of slixmpp 1.8.3 looks for the service in a way that Python 3.11 refuses.)
+        """
+        reply = await self['xep_0363'].request_slot(slixmpp.JID(service), name, len(data), kind)
+        slot = reply['http_upload_slot']
+        headers = {header['name']: header['value'] for header in slot['put']['headers']} | {'Content-Type': kind}
+        put = urllib.request.Request(slot['put']['url'], data, headers, method='PUT')
+        status = await asyncio.to_thread(lambda: urllib.request.urlopen(put, timeout=30).status)
+        assert status == 201, status
+        return slot['get']['url']
+
+    async def end(self):
+        self.disconnect(wait=2)
+        await asyncio.wait_for(self.disconnected, 10)
+
+
+def stanza_bytes(raw, mid):
+    """The one message with this id among raw received bytes, or None."""
+    for quote in ("'", '"'):
+        mark = f'id={quote}{mid}{quote}'.encode()
+        at = raw.find(mark)
+        if at >= 0:
+            begin = raw.rfind(b'<message', 0, at)
+            end = raw.find(b'</message>', at)
+            if begin >= 0 and end >= 0:
+                return raw[begin:end + len(b'</message>')]
+    return None

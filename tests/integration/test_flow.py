@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Connections: half-close, backpressure both ways with bounded memory, many idle sessions,
+peers that vanish, the clean end.
+
+Processes, reload and configuration: test_processes.py.
+"""
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from harness import pictures
+from harness.insetd import BUILD, environment
+from harness.processes import Process, free_port, listening, wait_for
+from harness.rawpeer import HEADER, Session, connect
+from harness.stanzas import check_thumbnail, picture
+
+MIB = 1 << 20
+SANITIZED = b'__asan_init' in (BUILD / 'insetd').read_bytes() if (BUILD / 'insetd').exists() else False
+
+
+def test_half_close_both_ways(inset, upstream):
+    session = Session(inset.port, upstream)
+    session.c2s('</stream:stream>')
+    session.client.half_close()
+    assert session.server.rest() == b''
+    session.s2c("<message><body>late</body></message></stream:stream>")
+    session.server.close()
+    assert session.client.rest() == b''
+    session.close()
+
+
+def test_server_closes_first(inset, upstream):
+    session = Session(inset.port, upstream)
+    session.server.send('<presence/></stream:stream>')
+    session.server.half_close()
+    assert session.client.rest() == b'<presence/></stream:stream>'
+    session.c2s("<message><body>last words</body></message></stream:stream>")
+    session.close()
+
+
+@pytest.mark.parametrize('side', ['client', 'server'])
+def test_reset_ends_the_session(inset, upstream, side):
+    session = Session(inset.port, upstream)
+    gone, other = session.client, session.server
+    if side == 'server':
+        gone, other = other, gone
+    gone.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    gone.close()
+    assert b'</stream:stream>' not in other.rest()
+    session.close()
+
+
+def test_client_vanishes_while_its_message_is_held(inset, upstream, media):
+    session = Session(inset.port, upstream)
+    url, serve = media.gate(pictures.png(seed=31))
+    media.forget()
+    session.client.send(picture(url))
+    assert media.asked.wait(30)
+    session.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    session.client.close()
+    serve.set()
+    session.server.rest()
+    session.close()
+    again = Session(inset.port, upstream)
+    again.c2s('<presence/>')
+    again.close()
+
+
+def proxy_memory(daemon):
+    total = 0
+    for pid in daemon.role('proxy'):
+        with open(f'/proc/{pid}/status') as f:
+            total += sum(int(line.split()[1]) * 1024 for line in f if line.startswith('RssAnon:'))
+    return total
+
+
+@pytest.mark.parametrize('lane', ['c2s', 's2c'])
+def test_backpressure(start, upstream, lane):
+    """The reader stops, the sender floods: the sender is stopped, memory stays bounded, all arrives."""
+    daemon = start()
+    session = Session(daemon.port, upstream)
+    sender, reader = session.client, session.server
+    if lane == 's2c':
+        sender, reader = reader, sender
+    stanza = b"<message to='bob@localhost'><body>" + b'flood ' * 600 + b'</body></message>'
+    flood = stanza * (64 * MIB // len(stanza))
+    before = proxy_memory(daemon)
+    sent = [0]
+
+    def send():
+        while sent[0] < len(flood):
+            sent[0] += sender.sock.send(flood[sent[0]:sent[0] + 65536])
+    thread = threading.Thread(target=send)
+    thread.start()
+    last = -1
+    while sent[0] != last:                  # until it gets no further; when it still does, all the worse for it
+        last = sent[0]
+        time.sleep(0.5)
+    assert sent[0] < len(flood), 'the sender was never stopped'
+    grown = proxy_memory(daemon) - before
+    assert grown < (64 if SANITIZED else 4) * MIB, f'{grown} bytes more'
+    # The other lane is not held up by that.
+    (session.s2c if lane == 'c2s' else session.c2s)("<message><body>other way</body></message>")
+    reader.expect(flood)
+    thread.join()
+    session.close()
+
+
+def test_backpressure_behind_a_held_message(start, upstream, media):
+    """A lane with a held message reads on only up to held-bytes."""
+    daemon = start({'limits.held-bytes': '64KiB'})
+    session = Session(daemon.port, upstream)
+    url, serve = media.gate(pictures.png(seed=32))
+    media.forget()
+    held = picture(url)
+    stanza = b"<message to='bob@localhost'><body>" + b'behind ' * 500 + b'</body></message>'
+    flood = stanza * (16 * MIB // len(stanza))
+    session.client.send(held)
+    assert media.asked.wait(30)
+    before = proxy_memory(daemon)
+    thread = threading.Thread(target=session.client.send, args=(flood,))
+    thread.start()
+    thread.join(1)
+    assert proxy_memory(daemon) - before < (64 if SANITIZED else 4) * MIB
+    assert session.server.silent()
+    serve.set()
+    check_thumbnail(held, session.server.until(b'</message>'))
+    session.server.expect(flood)
+    thread.join()
+    session.close()
+
+
+def test_200_idle_sessions(start, upstream):
+    """They hold no buffers; each still works afterwards, and the figures return to nothing."""
+    daemon = start()
+    first = [Session(daemon.port, upstream) for _ in range(10)]
+    before = proxy_memory(daemon)
+    sessions = first + [Session(daemon.port, upstream) for _ in range(200)]
+    assert daemon.metric('inset_sessions') == 210
+    if not SANITIZED:
+        assert (proxy_memory(daemon) - before) / 200 < 16384
+    for session in sessions:
+        session.c2s("<presence/>")
+        session.s2c("<presence from='bob@localhost/x'/>")
+    for session in sessions:
+        session.close()
+    wait_for(lambda: daemon.metric('inset_sessions') == 0, 'all sessions are gone', process=daemon.process)
+
+
+def test_white_space_keepalive(session):
+    session.c2s(' ')
+    session.s2c(' ')
+    session.c2s('\n')
+
+
+def test_client_that_says_nothing(start):
+    daemon = start({'limits.header-timeout': '500ms'})
+    client = connect(daemon.port)
+    client.rest()
+    client.close()
+
+
+def test_client_that_never_logs_in(start, upstream):
+    daemon = start({'limits.auth-timeout': '1s'})
+    session = Session(daemon.port, upstream, login=False)
+    assert b'<policy-violation' in session.client.rest()
+    session.close()
+
+
+def test_reader_that_takes_nothing_for_long(start, upstream):
+    daemon = start({'limits.drain-peer': '1s', 'limits.write-high': '64KiB', 'limits.write-low': '16KiB'})
+    session = Session(daemon.port, upstream)
+
+    def flood():
+        try:
+            while True:
+                session.client.send(b"<message><body>" + b'x' * 60000 + b"</body></message>")
+        except OSError:
+            pass
+    thread = threading.Thread(target=flood)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    session.close()
+
+
+def test_term_ends_sessions_and_leaves_nothing(start, upstream):
+    daemon = start()
+    session = Session(daemon.port, upstream)
+    daemon.stop()
+    session.client.rest()
+    session.server.rest()
+    session.close()
+
+
+def test_listen_and_upstream_without_a_file(tmp_path, upstream):
+    port = free_port()
+    process = Process([BUILD / 'insetd', '--listen', f'127.0.0.1:{port}', '--upstream', upstream.address,
+                       '-o', f'control={tmp_path}/c.sock', '-o', 'workers=1'], tmp_path, 'insetd', env=environment())
+    wait_for(lambda: listening(port), 'insetd listens', process=process)
+    session = Session(port, upstream)
+    session.c2s("<message><body>no file needed</body></message>")
+    session.close()
+    assert process.stop() == 0
+
+
+def test_header_first_seen_by_the_server_is_the_clients(inset, upstream):
+    client = connect(inset.port)
+    odd = HEADER.replace(b"to='localhost'", b"xml:lang = \"de\"  to='localhost'\n")
+    client.send(odd)
+    server = upstream.accept(odd)
+    client.close()
+    server.close()
