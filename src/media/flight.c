@@ -335,7 +335,9 @@ void flights_cancel(struct list *waiters, uint64_t id)
 	LIST_EACH(i, waiters) {
 		struct waiter *w = CONTAINER_OF(i, struct waiter, in_client);
 
+		/* The proxy's clock was faster than ours, or its session is gone. */
 		if (w->id == id) {
+			counter_inc(METRIC_JOB_DEADLINE);
 			waiter_leave(w);
 			return;
 		}

@@ -21,8 +21,8 @@
 #include "xmpp/ns.h"
 
 #define CONNECT_MS 5000
-#define CLOSING_MS \
-	2000 /* for the last bytes, and for the peer to read them before the socket goes */
+/* For the last bytes, and for the peer to read them before the socket goes. */
+#define CLOSING_MS 2000
 
 #define S(name) (1u << SESSION_##name)
 static const struct {

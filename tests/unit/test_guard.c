@@ -272,8 +272,7 @@ static void test_targets(void **state UNUSED)
 		"",
 		"http://a..b/",
 		"http://\xe2\x91\xa0\xe2\x91\xa1/",
-		"http://127\xe3\x80\x82"
-		"0.0.1/",
+		"http://127\343\200\2020.0.1/",
 		"http://x.0x7f/",
 	};
 	static const char *const loopback[] = {
