@@ -702,9 +702,14 @@ def test_everything_runs_unprivileged(make):
     assert daemon.stop() == 0
 
 
+def open_files(pid):
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):        # closed meanwhile
+            yield int(fd), os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
 def test_children_know_nothing_they_need_not(daemon):
     for name, pid in daemon.children().items():
         names = {word.split(b"=")[0] for word in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if word}
         assert names <= {b"PATH", b"LC_ALL", b"TZ", b"ASAN_OPTIONS", b"LSAN_OPTIONS", b"UBSAN_OPTIONS"}, name
-        assert not [fd for fd in os.listdir(f"/proc/{pid}/fd")
-                    if str(daemon.folder) in os.readlink(f"/proc/{pid}/fd/{fd}") and int(fd) > 2], name
+        assert not [path for fd, path in open_files(pid) if str(daemon.folder) in path and fd > 2], name
