@@ -6,14 +6,27 @@
 
 #include "base/counters.h"
 
+#include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/hash.h"
+#include "base/tally.h"
+
+/* What lies in the memfd. Pages that nobody has written take no memory. */
+struct counters_pages {
+	uint64_t key[2];
+	uint32_t used; /* slots up to here have had a process */
+	struct counters_slot slot[COUNTERS_SLOTS];
+	_Alignas(65536) struct tally tally[COUNTERS_SLOTS]; /* whole pages on every machine */
+};
 
 static struct counters_slot private_slot;
 static struct counters_slot *all = &private_slot; /* COUNTERS_SLOTS once mapped */
 static unsigned slots = 1;
+static struct counters_pages *pages; /* NULL until mapped */
 
 struct counters_slot *counters_mine = &private_slot;
 
@@ -39,33 +52,66 @@ const unsigned histogram_bounds[HISTOGRAM_BUCKETS] = { 1,   2,   5,    10,   20,
 int counters_create(void)
 {
 	int fd = memfd_create("inset-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint64_t key[2];
 
 	if (fd == -1)
 		return -1;
-	if (ftruncate(fd, (off_t)(sizeof(struct counters_slot) * COUNTERS_SLOTS)) == -1) {
+	hash_random(key, sizeof(key));
+	if (ftruncate(fd, (off_t)sizeof(struct counters_pages)) == -1 ||
+	    pwrite(fd, key, sizeof(key), 0) != (ssize_t)sizeof(key)) {
 		close(fd);
 		return -1;
 	}
 	return fd;
 }
 
-int counters_map(int fd, unsigned slot)
+static void clear_gauges(struct counters_slot *slot)
 {
-	void *p;
 	int m;
 
-	BUG_ON(slot >= COUNTERS_SLOTS);
-	p = mmap(NULL, sizeof(struct counters_slot) * COUNTERS_SLOTS, PROT_READ | PROT_WRITE,
-		 MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		return ERR_NOMEM;
-	all = p;
-	slots = COUNTERS_SLOTS;
-	counters_mine = &all[slot];
 	for (m = 0; m < METRIC_COUNT; m++)
 		if (metric_rows[m].type == METRIC_TYPE_GAUGE)
-			counter_set((enum metric)m, 0);
+			__atomic_store_n(&slot->value[m], 0, __ATOMIC_RELAXED);
+}
+
+int counters_map(int fd, unsigned slot)
+{
+	uint32_t used = 0;
+	void *p;
+
+	BUG_ON(slot >= COUNTERS_SLOTS);
+	p = mmap(NULL, sizeof(struct counters_pages), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return ERR_NOMEM;
+	pages = p;
+	all = pages->slot;
+	slots = COUNTERS_SLOTS;
+	counters_mine = &all[slot];
+	clear_gauges(counters_mine);
+	while (used <= slot && !__atomic_compare_exchange_n(&pages->used, &used, slot + 1, false,
+							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	tally_map(pages->tally, &pages->used, slot);
 	return 0;
+}
+
+void counters_forget(unsigned slot)
+{
+	struct tally *t;
+
+	if (!pages)
+		return;
+	BUG_ON(slot >= COUNTERS_SLOTS);
+	clear_gauges(&all[slot]);
+	t = &pages->tally[slot];
+	/* Gives the memory back, too; where that cannot be done zeroes do the same. */
+	if (madvise(t, sizeof(*t), MADV_REMOVE) == -1)
+		memset(t, 0, sizeof(*t));
+}
+
+uint64_t counters_hash(const void *p, size_t len)
+{
+	return pages ? hash_with(pages->key, p, len) : hash_keyed(p, len);
 }
 
 static void bump(uint64_t *v, uint64_t by)

@@ -6,6 +6,7 @@
  * slot and `web` reads them all, so no figure is lost when a process dies. A restarted
  * process takes its predecessor's slot: counters go on, gauges start at 0. Single writer
  * per slot, relaxed atomics; before counters_map() everything goes to a private slot.
+ * The same memory carries a tally (tally.h) for each slot and the key of its hashes.
  */
 #pragma once
 
@@ -54,6 +55,12 @@ int counters_create(void) MUSTCHECK;
 /* Maps all slots and writes into `slot` from now on; its gauges become 0. 0 or ERR_*. fd stays the
  * caller's. */
 int counters_map(int fd, unsigned slot) MUSTCHECK;
+
+/* The process that wrote this slot has ended: its gauges become 0, its tally is cleared. */
+void counters_forget(unsigned slot);
+
+/* A keyed hash that is the same in all processes that share the pages. */
+uint64_t counters_hash(const void *p, size_t len);
 
 static inline void counter_add(enum metric m, uint64_t by)
 {

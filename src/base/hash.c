@@ -101,19 +101,13 @@ static void sip_word(uint64_t v[4], uint64_t word)
 	v[0] ^= word;
 }
 
-uint64_t hash_keyed(const void *p, size_t len)
+uint64_t hash_with(const uint64_t key[2], const void *p, size_t len)
 {
-	static uint64_t key[2];
-	static bool drawn;
 	const uint8_t *at = p;
 	size_t left = len;
 	uint64_t v[4], word;
 	int i;
 
-	if (!drawn) {
-		hash_random(key, sizeof(key));
-		drawn = true;
-	}
 	v[0] = key[0] ^ 0x736f6d6570736575ULL;
 	v[1] = key[1] ^ 0x646f72616e646f6dULL;
 	v[2] = key[0] ^ 0x6c7967656e657261ULL;
@@ -130,4 +124,16 @@ uint64_t hash_keyed(const void *p, size_t len)
 	for (i = 0; i < 4; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_keyed(const void *p, size_t len)
+{
+	static uint64_t key[2];
+	static bool drawn;
+
+	if (!drawn) {
+		hash_random(key, sizeof(key));
+		drawn = true;
+	}
+	return hash_with(key, p, len);
 }

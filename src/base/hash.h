@@ -29,3 +29,5 @@ void hash_random(void *p, size_t len);
  * in every process and run.
  */
 uint64_t hash_keyed(const void *p, size_t len);
+/* The same under a key of the caller's. */
+uint64_t hash_with(const uint64_t key[2], const void *p, size_t len);

@@ -16,7 +16,7 @@
 
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
 static const char *const action_words[] = { "thumbnail", "pass", NULL };
-static const char *const opaque_words[] = { "relay", "close", NULL };
+static const char *const relay_words[] = { "relay", "close", NULL };
 static const char *const format_words[] = { "ibb", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const log_level_words[] = {
@@ -40,7 +40,7 @@ static const struct {
 	[CONF_KIND_ENUM_LOG_FORMAT] = { "ENUM_LOG_FORMAT", CONF_STORE_WORD, log_format_words },
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
-	[CONF_KIND_ENUM_OPAQUE] = { "ENUM_OPAQUE", CONF_STORE_WORD, opaque_words },
+	[CONF_KIND_ENUM_RELAY] = { "ENUM_RELAY", CONF_STORE_WORD, relay_words },
 	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
 	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },
 	[CONF_KIND_ORIGINS] = { "ORIGINS", CONF_STORE_LIST, NULL },

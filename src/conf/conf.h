@@ -18,7 +18,7 @@
 enum lane_dir { LANE_C2S, LANE_S2C };
 
 enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
-enum conf_opaque { CONF_OPAQUE_RELAY, CONF_OPAQUE_CLOSE };
+enum conf_relay { CONF_RELAY, CONF_CLOSE };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
 enum conf_format { CONF_FORMAT_IBB, CONF_FORMAT_COUNT };
 
@@ -52,7 +52,7 @@ struct conf_rate {
 #define CONF_TYPE_ENUM_LOG_FORMAT int /* enum log_format */
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
-#define CONF_TYPE_ENUM_OPAQUE     int /* enum conf_opaque */
+#define CONF_TYPE_ENUM_RELAY      int /* enum conf_relay */
 #define CONF_TYPE_ENUM_OUTPUT     int /* enum picture_output */
 #define CONF_TYPE_ENUMS_LANE      uint32_t
 #define CONF_TYPE_ENUMS_FORMAT    uint32_t
@@ -154,7 +154,7 @@ enum conf_kind {
 	CONF_KIND_ENUM_LOG_FORMAT,
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,
-	CONF_KIND_ENUM_OPAQUE,
+	CONF_KIND_ENUM_RELAY,
 	CONF_KIND_ENUM_OUTPUT,
 	CONF_KIND_NETWORKS,
 	CONF_KIND_ORIGINS,

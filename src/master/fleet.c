@@ -201,6 +201,95 @@ void fleet_start_all(struct master *m)
 			fleet_start(&m->procs[i]);
 }
 
+/* --- sockets of proxies that are away --------------------------------------------------- */
+
+/*
+ * The kernel spreads connections over all SO_REUSEPORT sockets, those of a proxy in back-off
+ * included; there they would wait. So another proxy accepts from them meanwhile.
+ */
+static struct proc *lender_for(struct master *m, const struct proc *away)
+{
+	size_t i, n = m->procs_n, at = (size_t)(away - m->procs);
+
+	for (i = 1; i < n; i++) {
+		struct proc *p = &m->procs[(at + i) % n];
+
+		if (p->role == ROLE_PROXY && p->state == PROC_UP)
+			return p;
+	}
+	return NULL;
+}
+
+static void lend(struct proc *away, struct proc *to)
+{
+	const struct sockets *sockets = &away->master->sockets;
+	size_t i;
+
+	away->lent_to = to;
+	log_debug("%s serves the sockets of %s", to->name, away->name);
+	for (i = 0; i < sockets->n; i++) {
+		const struct socket_row *s = &sockets->v[i];
+
+		if (s->role != ROLE_PROXY || s->index != away->index)
+			continue;
+		ipc_begin(&out, IPC_LEND);
+		ipc_put_u32(&out, away->index);
+		ipc_put_str(&out, s->listener);
+		ipc_put_fd(&out, s->fd);
+		proc_send(to, &out);
+	}
+}
+
+static void recall(struct proc *p)
+{
+	struct proc *from = p->lent_to;
+
+	p->lent_to = NULL;
+	if (!from || from->state != PROC_UP)
+		return; /* it has ended, and the loan with it */
+	ipc_begin(&out, IPC_RECALL);
+	ipc_put_u32(&out, p->index);
+	proc_send(from, &out);
+}
+
+void fleet_recall(struct master *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		recall(&m->procs[i]);
+}
+
+void fleet_lend(struct master *m)
+{
+	size_t i;
+
+	if (!m->up || m->stopping)
+		return;
+	for (i = 0; i < m->procs_n; i++) {
+		struct proc *p = &m->procs[i];
+		struct proc *to;
+
+		if (p->role != ROLE_PROXY)
+			continue;
+		if (p->state == PROC_UP) {
+			recall(p);
+			continue;
+		}
+		if (p->lent_to && p->lent_to->state == PROC_UP)
+			continue;
+		p->lent_to = NULL;
+		to = lender_for(m, p);
+		if (to)
+			lend(p, to);
+	}
+}
+
+void fleet_forget(const struct proc *p)
+{
+	counters_forget(slot_of(p));
+}
+
 /* --- what a child says ----------------------------------------------------------------- */
 
 static int on_log(struct proc *p, struct ipc_in *in)

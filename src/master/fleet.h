@@ -19,6 +19,11 @@ void fleet_start(struct proc *p);
 /* One message from a child: 0, or negative and the child is to be killed. */
 int fleet_on_message(struct proc *p, struct ipc_in *in) MUSTCHECK;
 
+/* After any change of who is up: sockets of proxies that are away go to others, and back. */
+void fleet_lend(struct master *m);
+/* All loans end; after new sockets were committed, before fleet_lend(). */
+void fleet_recall(struct master *m);
+
 /* GENERATION and LISTENER... of a generation that is not the committed one yet. */
 void fleet_send_generation(struct proc *p, uint64_t generation, int memfd,
 			   const struct sockets *sockets);
@@ -35,6 +40,8 @@ void fleet_adjust(struct master *m, const struct conf *old);
 
 /* Has every wanted child been up or failed once, and are all proxies up? */
 bool fleet_is_settled(const struct master *m);
+/* The process of this one is gone: its gauges and its tally count no more. */
+void fleet_forget(const struct proc *p);
 /* The figures of processes that are up, for /metrics and /health. */
 void fleet_count(const struct master *m);
 size_t fleet_running(const struct master *m, enum role role);

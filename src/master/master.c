@@ -111,6 +111,7 @@ void master_on_change(struct master *m)
 		m->up = true;
 		log_up(m);
 	}
+	fleet_lend(m);
 	reload_resume(m);
 }
 

@@ -285,6 +285,7 @@ void proc_on_exit(struct proc *p, int status)
 	p->state = PROC_DOWN;
 	p->settled = true;
 	p->confirmed = false;
+	fleet_forget(p);
 	if (p->unwanted || p->master->stopping)
 		return;
 	if (p->replaced) {

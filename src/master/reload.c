@@ -133,6 +133,8 @@ static void reload_commit(struct master *m)
 		if (fleet_has_generation(&m->procs[i]) && m->procs[i].state == PROC_UP)
 			fleet_send_number(&m->procs[i], IPC_COMMIT, m->conf->generation);
 	reload_clear(m);
+	fleet_recall(m);
+	fleet_lend(m);
 	sockets_close(&old_sockets);
 	log_open("master", (enum log_target)m->conf->log.target,
 		 (enum log_format)m->conf->log.format);

@@ -43,10 +43,11 @@ struct proc {
 	int64_t started_ms;
 	unsigned backoff_ms; /* before the next start */
 	unsigned restarts;
-	bool settled;   /* was UP or failed once */
-	bool replaced;  /* ends because it was asked to, and comes back at once */
-	bool unwanted;  /* is not started again */
-	bool confirmed; /* the generation under way */
+	bool settled;         /* was UP or failed once */
+	bool replaced;        /* ends because it was asked to, and comes back at once */
+	bool unwanted;        /* is not started again */
+	bool confirmed;       /* the generation under way */
+	struct proc *lent_to; /* a proxy that serves this one's sockets while it is away; NULL */
 	struct log_limit log_limit;
 	char versions[256];
 };

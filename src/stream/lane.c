@@ -53,6 +53,7 @@ void lanes_init(struct lanes *b, const struct lane_ops *ops, void *ctx)
 		l->both = b;
 		l->dir = (uint8_t)dir;
 		framer_init(&l->framer);
+		list_init(&l->keeping);
 		buf_init(&l->pending, SIZE_MAX / 2); /* lane_tail() caps it */
 	}
 }
@@ -66,6 +67,7 @@ void lanes_fini(struct lanes *b)
 
 		lane_release(l);
 		fifo_free(&l->fifo);
+		list_remove(&l->keeping);
 		nsctx_unref(&l->ctx);
 		buf_fini(&l->pending);
 		framer_fini(&l->framer);
@@ -378,12 +380,13 @@ static int lanes_go_opaque(struct lanes *b, const struct lane *now)
 	struct lane *other = &b->lane[!now->dir];
 	struct feed x = { .l = other, .kept = other->pending.len > 0 };
 
-	if (b->listen->opaque == CONF_OPAQUE_CLOSE)
+	if (b->listen->opaque == CONF_CLOSE)
 		return ERR_UNSUPPORTED;
 	b->opaque = true;
 	counter_inc(METRIC_SESSIONS_OPAQUE);
 	feed_put_kept(&x);
 	feed_flush(&x);
+	list_remove(&other->keeping);
 	buf_clear(&other->pending);
 	return x.rc;
 }
@@ -456,14 +459,28 @@ static void feed_on_end(struct feed *x)
 		feed_unit_ended(x);
 }
 
+/* Components and servers come back with the same unit for ever; a client's user sees the error. */
+static bool lane_is_of_client(const struct lane *l)
+{
+	const char *ns = l->ctx ? nsctx_default(l->ctx) : NS_CLIENT;
+
+	return strcmp(ns, NS_COMPONENT) != 0 && strcmp(ns, NS_SERVER) != 0;
+}
+
 /* A client that is nobody yet may not make us keep or count much. */
 static int lane_check_limits(const struct lane *l)
 {
 	const struct conf_limits *c = lane_limits(l);
 	const struct framer *f = &l->framer;
 
-	if (l->dir != LANE_C2S || l->both->authenticated)
+	if (l->dir != LANE_C2S)
 		return 0;
+	if (l->both->authenticated)
+		return l->since > l->both->listen->max_stanza &&
+				       l->both->listen->oversize == CONF_CLOSE &&
+				       lane_is_of_client(l)
+			       ? ERR_TOO_BIG
+			       : 0;
 	if (!l->headed)
 		return l->since > c->header ? ERR_POLICY : 0;
 	return l->since > c->auth_unit || f->elements > c->auth_elements ? ERR_POLICY : 0;
@@ -573,6 +590,21 @@ static void feed_frame(struct feed *x)
 	} while (!x->rc && ev != FRAMER_MORE && !l->both->opaque);
 }
 
+/* After a chunk: is something kept back, and did a unit end before it? */
+static void lane_note_kept(struct lane *l, bool kept, bool anew)
+{
+	if (kept && !anew && !list_is_empty(&l->keeping))
+		return;
+	list_remove(&l->keeping);
+	if (!kept) {
+		buf_clear(&l->pending);
+		return;
+	}
+	l->kept_at = clock_now();
+	if (l->both->keepers)
+		list_add_tail(l->both->keepers, &l->keeping);
+}
+
 int lane_feed(struct lane *l, const uint8_t *p, size_t len)
 {
 	struct feed x = { .l = l, .p = p, .len = len, .kept = l->pending.len > 0 };
@@ -594,8 +626,22 @@ int lane_feed(struct lane *l, const uint8_t *p, size_t len)
 		feed_stop(&x);
 	else
 		feed_flush(&x);
-	if (!x.kept)
-		buf_clear(&l->pending);
+	lane_note_kept(l, x.kept, x.done > 0);
+	return x.rc;
+}
+
+int lane_let_go(struct lane *l)
+{
+	struct feed x = { .l = l, .kept = l->pending.len > 0 };
+
+	if (l->mode == LANE_KEEP || l->mode == LANE_CHILD) {
+		counter_inc(METRIC_UNITS_SLOW);
+		l->mode = LANE_PASS;
+	}
+	l->torn = framer_in_tag(&l->framer);
+	feed_put_kept(&x);
+	feed_flush(&x);
+	lane_note_kept(l, false, true);
 	return x.rc;
 }
 
@@ -605,7 +651,7 @@ int lane_end(struct lane *l)
 
 	feed_put_kept(&x);
 	feed_flush(&x);
-	buf_clear(&l->pending);
+	lane_note_kept(l, false, true);
 	l->eof = true;
 	return x.rc;
 }

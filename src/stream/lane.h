@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
+#include "base/list.h"
 #include "filter/chain.h"
 #include "stream/fifo.h"
 #include "xmpp/framer.h"
@@ -41,10 +42,12 @@ enum lane_mode {
 };
 
 struct lane {
-	struct lanes *both; /* borrowed: what it is part of */
-	struct fifo *fifo;  /* owned; NULL until something was held */
-	struct nsctx *ctx;  /* one reference; NULL before the header */
-	struct buf pending; /* kept back from earlier chunks */
+	struct lanes *both;  /* borrowed: what it is part of */
+	struct fifo *fifo;   /* owned; NULL until something was held */
+	struct nsctx *ctx;   /* one reference; NULL before the header */
+	struct buf pending;  /* kept back from earlier chunks */
+	struct list keeping; /* in lanes.keepers while pending holds something */
+	int64_t kept_at;     /* since when, ms */
 	struct framer framer;
 	uint64_t bytes;  /* fed so far */
 	uint64_t since;  /* bytes since the last unit ended */
@@ -69,8 +72,10 @@ struct lanes {
 	const struct conf *conf; /* borrowed from the session, as are listen and chain */
 	const struct conf_listen *listen;
 	struct chain *chain;
-	char *jid; /* owned; who the client is, by the server's word; NULL: unknown */
-	char *to;  /* owned; raw `to` of the client's header until the server's header came */
+	struct list
+		*keepers; /* of lanes that keep something back, longest first; NULL: not listed */
+	char *jid;        /* owned; who the client is, by the server's word; NULL: unknown */
+	char *to; /* owned; raw `to` of the client's header until the server's header came */
 	uint32_t max_bytes; /* XEP-0478 limit of the server; 0: none seen */
 	bool authenticated;
 	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */
@@ -97,6 +102,8 @@ void lane_result(struct fifo_entry *e, const struct job_result *r);
 void lane_give_up(struct fifo_entry *e);
 /* Gives up everything, whatever emit() says. */
 void lane_release(struct lane *l);
+/* The unit or tag that is kept back leaves unread, complete or not. 0 or ERR_NOMEM. */
+int lane_let_go(struct lane *l) MUSTCHECK;
 /* Gives up what is due now. */
 void lane_expire(struct lane *l);
 /* There is room again. */

@@ -51,11 +51,14 @@ static void listener_on_accept(evutil_socket_t fd UNUSED, short what UNUSED, voi
 
 	clock_update();
 	for (i = 0; listen && i < ACCEPT_PER_TURN; i++) {
-		int client = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage from = { 0 };
+		socklen_t len = sizeof(from);
+		int client = accept4(l->fd, (struct sockaddr *)&from, &len,
+				     SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (client != -1) {
 			counter_inc(METRIC_ACCEPTED);
-			session_start(l->pool, listen, client);
+			session_start(l->pool, listen, client, (struct sockaddr *)&from);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

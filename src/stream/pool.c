@@ -91,6 +91,21 @@ static void pool_sweep_stalled(struct pool *p)
 	}
 }
 
+/* Units and tags that do not come to their end. */
+static void pool_sweep_keepers(struct pool *p)
+{
+	struct list *first;
+
+	while ((first = list_first(&p->keepers))) {
+		struct lane *l = CONTAINER_OF(first, struct lane, keeping);
+		struct session *s = l->both->ctx;
+
+		if (clock_now() - l->kept_at < s->lanes.conf->limits.unit_timeout)
+			break;
+		session_on_slow(s, l);
+	}
+}
+
 static void pool_close_all(struct pool *p)
 {
 	struct list *it, *tmp;
@@ -116,6 +131,7 @@ static void pool_on_sweep(evutil_socket_t fd UNUSED, short what UNUSED, void *ar
 			    !session_check_timeout(CONTAINER_OF(it, struct session, link)))
 				break; /* those behind it came later */
 	pool_sweep_stalled(p);
+	pool_sweep_keepers(p);
 	pool_expire(p);
 	if (p->stop_at && !p->stopping && p->stop_at <= clock_now())
 		pool_close_all(p);
@@ -133,6 +149,7 @@ struct pool *pool_new(struct event_base *base)
 	for (state = 0; state < SESSION_STATE_COUNT; state++)
 		list_init(&p->state[state]);
 	list_init(&p->held);
+	list_init(&p->keepers);
 	list_init(&p->legs.waiting);
 	p->legs.base = base;
 	p->legs.fn = session_on_leg;

@@ -19,7 +19,8 @@ struct pool {
 	struct leg_env legs;
 	struct event *sweep; /* owned, as the next */
 	struct event *deadline;
-	struct list held; /* struct session_held, nearest first */
+	struct list held;    /* struct session_held, nearest first */
+	struct list keepers; /* struct lane, longest first */
 	struct list state[SESSION_STATE_COUNT];
 	uint64_t last_id;
 	size_t sessions;

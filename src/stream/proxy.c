@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,6 +34,13 @@ struct proxy_set {
 	struct conf *conf; /* one reference */
 };
 
+/* A socket of another proxy that is away. */
+struct proxy_loan {
+	struct list link;
+	struct listener listener;
+	uint32_t owner; /* its index */
+};
+
 static struct proxy {
 	struct event_base *base;
 	struct event *channel;
@@ -40,6 +48,8 @@ static struct proxy {
 	struct proxy_set sets[2];
 	struct proxy_set *live;
 	struct proxy_set *pending;
+	struct list loans; /* struct proxy_loan, at most LISTENERS_MAX */
+	size_t loans_n;
 	bool confined;
 	bool done;
 	int exit_code;
@@ -52,6 +62,22 @@ static void set_fini(struct proxy_set *s)
 	while (s->n)
 		listener_fini(&s->v[--s->n]);
 	conf_unref(&s->conf);
+}
+
+static void loan_end(struct proxy_loan *loan)
+{
+	list_remove(&loan->link);
+	listener_fini(&loan->listener);
+	free(loan);
+	proxy.loans_n--;
+}
+
+static void loans_end(void)
+{
+	struct list *it, *tmp;
+
+	LIST_EACH_SAFE(it, tmp, &proxy.loans)
+		loan_end(CONTAINER_OF(it, struct proxy_loan, link));
 }
 
 /* --- messages of the master ------------------------------------------------------------ */
@@ -148,6 +174,50 @@ static int on_commit(void)
 	return 0;
 }
 
+static int on_lend(void)
+{
+	struct proxy_loan *loan;
+	uint32_t owner = ipc_get_u32(&in);
+	const char *name = ipc_get_str(&in);
+	int fd = ipc_take_fd(&in);
+
+	if (ipc_end(&in) || fd == -1 || proxy.loans_n == LISTENERS_MAX) {
+		if (fd != -1)
+			close(fd);
+		return ERR_BAD_MESSAGE;
+	}
+	loan = calloc(1, sizeof(*loan));
+	if (!loan || listener_init(&loan->listener, proxy.pool, name, fd)) {
+		if (!loan)
+			close(fd);
+		free(loan);
+		return 0; /* without memory its clients wait until their own proxy is back */
+	}
+	loan->owner = owner;
+	list_init(&loan->link);
+	list_add_tail(&proxy.loans, &loan->link);
+	proxy.loans_n++;
+	if (listener_start(&loan->listener))
+		loan_end(loan);
+	return 0;
+}
+
+static int on_recall(void)
+{
+	uint32_t owner = ipc_get_u32(&in);
+	struct list *it, *tmp;
+
+	if (ipc_end(&in))
+		return ERR_BAD_MESSAGE;
+	LIST_EACH_SAFE(it, tmp, &proxy.loans) {
+		struct proxy_loan *loan = CONTAINER_OF(it, struct proxy_loan, link);
+
+		if (loan->owner == owner)
+			loan_end(loan);
+	}
+	return 0;
+}
+
 static int on_rollback(void)
 {
 	uint64_t generation = ipc_get_u64(&in);
@@ -184,6 +254,7 @@ static int on_stop(void)
 	set_fini(proxy.pending);
 	while (proxy.live->n)
 		listener_fini(&proxy.live->v[--proxy.live->n]);
+	loans_end();
 	pool_stop(proxy.pool, ms);
 	return 0;
 }
@@ -202,6 +273,10 @@ static int on_message(void)
 		return on_commit();
 	if (in.type == IPC_ROLLBACK)
 		return on_rollback();
+	if (in.type == IPC_LEND)
+		return on_lend();
+	if (in.type == IPC_RECALL)
+		return on_recall();
 	if (in.type == IPC_STOP)
 		return on_stop();
 	return ERR_BAD_MESSAGE;
@@ -275,12 +350,14 @@ int proxy_main(unsigned index)
 	proxy.live = &proxy.sets[0];
 	proxy.pending = &proxy.sets[1];
 	proxy.exit_code = 70;
+	list_init(&proxy.loans);
 	if (proxy_open())
 		proxy_loop();
 	else
 		log_error("cannot start: out of memory or descriptors");
 	set_fini(proxy.pending);
 	set_fini(proxy.live);
+	loans_end();
 	if (proxy.pool)
 		pool_free(&proxy.pool);
 	if (proxy.channel)

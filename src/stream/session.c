@@ -404,6 +404,14 @@ void session_on_deadline(struct session *s, enum lane_dir dir)
 	session_settle(s);
 }
 
+void session_on_slow(struct session *s, struct lane *l)
+{
+	if (lane_let_go(l))
+		session_end(s, err_str(ERR_NOMEM));
+	else
+		session_settle(s);
+}
+
 /* --- birth and time -------------------------------------------------------------------- */
 
 bool session_check_timeout(struct session *s)
@@ -455,13 +463,15 @@ static void session_connect(struct session *s)
 		session_refuse(s, "cannot connect");
 }
 
-void session_start(struct pool *pool, const struct conf_listen *listen, int fd)
+void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
+		   const struct sockaddr *from)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	const struct conf_limits *limits = &pool->conf->limits;
 	int side;
 
-	if (!s) {
+	if (!s || !gate_enter(&s->pass, limits, from)) {
+		free(s);
 		close(fd);
 		return;
 	}
@@ -474,6 +484,7 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd)
 	lanes_init(&s->lanes, &session_lane_ops, s);
 	s->lanes.conf = s->conf;
 	s->lanes.listen = listen;
+	s->lanes.keepers = &pool->keepers;
 	s->lanes.chain = chain_new(s->conf, listen, &s->host);
 	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
 		leg_init(&s->leg[side], &pool->legs, limits->write_high, limits->write_low);
@@ -487,7 +498,6 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd)
 	list_init(&s->link);
 	list_add_tail(&pool->state[SESSION_CONNECTING], &s->link);
 	pool->sessions++;
-	counter_inc(METRIC_SESSIONS);
 	if (leg_open(&s->leg[SESSION_CLIENT], fd) || !s->lanes.chain)
 		session_end(s, err_str(ERR_NOMEM));
 	else
@@ -503,7 +513,7 @@ void session_free(struct session **s)
 	chain_free(&(*s)->lanes.chain);
 	conf_unref(&(*s)->conf);
 	(*s)->pool->sessions--;
-	counter_dec(METRIC_SESSIONS);
+	gate_leave(&(*s)->pass);
 	free(*s);
 	*s = NULL;
 }

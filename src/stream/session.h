@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "base/counters.h"
+#include "stream/gate.h"
 #include "stream/lane.h"
 #include "stream/leg.h"
 
@@ -42,6 +43,7 @@ struct session {
 	struct conf *conf; /* one reference */
 	int64_t entered;   /* this state, ms */
 	int64_t since;     /* accepted, ms */
+	struct gate_pass pass;
 	uint64_t id;
 	uint64_t generation; /* newest that it has looked at */
 	struct filter_host host;
@@ -54,8 +56,12 @@ struct session {
 	const char *reason;  /* why it ends; static text */
 };
 
-/* Takes the client's socket. Ends the session itself when something is missing. */
-void session_start(struct pool *pool, const struct conf_listen *listen, int fd);
+/*
+ * Takes the client's socket, which came from this address, unless a limit is reached: then it is
+ * closed. Ends the session itself when something is missing.
+ */
+void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
+		   const struct sockaddr *from);
 /* Server gone, told to stop ...: tells the client if it can, then closes both legs. */
 void session_close(struct session *s, int err, const char *reason);
 /* Both legs closed, on the reap list. Later calls do nothing. */
@@ -67,6 +73,9 @@ void session_free(struct session **s);
 bool session_check_timeout(struct session *s);
 /* The deadline of a lane's head has come. */
 void session_on_deadline(struct session *s, enum lane_dir dir);
+
+/* A lane has kept something back for too long. */
+void session_on_slow(struct session *s, struct lane *l);
 
 /* For jobs.h and leg.h. */
 void session_on_result(struct fifo_entry *e, const struct job_result *r);

@@ -362,3 +362,38 @@ def test_host_that_accepts_and_says_nothing_to_many(hasty, upstream, media):
     session = Session(hasty.port, upstream)
     session.c2s(b''.join(picture(media.put(stall), f'd{n}') for n in range(20)))
     session.close()
+
+
+# --- clients that are slow or send too much ---------------------------------------------------
+
+def test_an_unfinished_message_flows_on_unread(start, upstream, media):
+    daemon = start({'limits.unit-timeout': '1s'})
+    session = Session(daemon.port, upstream)
+    message = picture(media.put(GOOD))
+    session.client.send(message[:-30])
+    session.server.expect(message[:-30])        # nothing else makes it leave
+    session.client.send(message[-30:])
+    session.server.expect(message[-30:])
+    assert daemon.metric('inset_units_unread_total{reason="slow"}') == 1
+    following = picture(media.put(GOOD), 'next')
+    session.client.send(following)
+    check_thumbnail(following, session.server.until(b'</message>'))
+    session.close()
+
+
+@pytest.mark.parametrize('stanza', ['message', 'presence'])
+def test_oversize_close(start, upstream, stanza):
+    daemon = start({'listen.main.oversize': 'close', 'listen.main.max-stanza': '20000'})
+    session = Session(daemon.port, upstream)
+    innocent = Session(daemon.port, upstream, user='bob')
+    large = f'<{stanza}><a>{"x" * 30000}</a></{stanza}>'.encode()
+    session.s2c(large)                          # what a server sends is relayed
+    session.client.send(large)
+    told = session.client.rest()
+    assert told == (b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                    b"</stream:error></stream:stream>")
+    got = session.server.rest()
+    assert large.startswith(got) and got != large, 'no stream end, and no whole stanza, for the innocent side'
+    innocent.c2s(b'<presence/>')
+    innocent.close()
+    session.close()

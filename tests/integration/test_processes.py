@@ -376,6 +376,72 @@ def test_restarts_are_backed_off(daemon):
     assert daemon.ctl("status").returncode == 0
 
 
+# --- several workers ------------------------------------------------------------------------
+
+
+def keep_away(daemon, name):
+    """That child is dead and its next start is some seconds off."""
+    for _ in range(7):
+        os.kill(wait_for(lambda: daemon.children().get(name), name), signal.SIGKILL)
+        wait_for(lambda: name not in daemon.children(), "it is dead")
+
+
+def test_a_dead_workers_clients_are_served_by_another(daemon):
+    """The kernel gives every other connection to the socket of the worker that is away."""
+    for victim in ("proxy/0", "proxy/1"):
+        keep_away(daemon, victim)
+        for _ in range(24):
+            with daemon.connect() as connection:
+                assert echoes(connection)
+        assert victim not in daemon.children(), "not away for long enough: nothing was shown"
+        wait_for(lambda: {c["state"] for c in daemon.status()["children"]} == {"up"}, "back")
+        for _ in range(24):
+            with daemon.connect() as connection:
+                assert echoes(connection)
+
+
+def test_reload_while_a_worker_was_away(daemon):
+    keep_away(daemon, "proxy/1")
+    assert daemon.ctl("reload").returncode == 0         # waits until it is back
+    keep_away(daemon, "proxy/0")
+    for _ in range(24):
+        with daemon.connect() as connection:
+            assert echoes(connection)
+
+
+@pytest.mark.parametrize("limit", ["sessions", "per-address"])
+def test_limits_count_over_all_workers(make, limit):
+    daemon = make(extra=f"limits = {{ {limit} = 6 }}").start()
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            assert echoes(stack.enter_context(daemon.connect()))
+        for _ in range(6):                              # whichever worker gets it
+            with daemon.connect() as over, contextlib.suppress(ConnectionResetError):
+                assert over.recv(10) == b""
+        assert "\ninset_connections_refused_total 6\n" in daemon.http("/metrics")[1]
+        assert f"connection refused limit={limit} max=6" in daemon.log()
+    wait_for(lambda: "\ninset_sessions 0\n" in daemon.http("/metrics")[1], "all have ended")
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            assert echoes(stack.enter_context(daemon.connect()))
+        for victim in ("proxy/0", "proxy/1"):           # what a dead worker had counts no more
+            os.kill(daemon.children()[victim], signal.SIGKILL)
+        wait_for(lambda: {c["state"] for c in daemon.status()["children"]} == {"up"}, "back")
+        for _ in range(6):
+            assert echoes(stack.enter_context(daemon.connect()))
+
+
+def test_one_worker_for_each_usable_cpu(make):
+    cpus = sorted(os.sched_getaffinity(0))
+    daemon = make(workers=0)
+    os.sched_setaffinity(0, cpus[:1])
+    try:
+        daemon.start()
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert [name for name in daemon.children() if name.startswith("proxy")] == ["proxy/0"]
+
+
 # --- reload --------------------------------------------------------------------------------
 
 

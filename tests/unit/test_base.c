@@ -7,6 +7,8 @@
 
 #include "unit.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -20,6 +22,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/picture.h"
+#include "base/tally.h"
 
 static void arena_keeps_its_cap(void **state UNUSED)
 {
@@ -244,6 +247,40 @@ static void pictures_by_name_and_magic(void **state UNUSED)
 	assert_null(picture_mime(PICTURE_NONE));
 }
 
+/* Three parts as three processes would use them; a cleared one counts no more. */
+static void tally_adds_up_over_processes(void **state UNUSED)
+{
+	struct tally *parts = calloc(3, sizeof(*parts));
+	static struct tally last;
+	static const uint32_t one = 1;
+	const uint32_t used = 3;
+	uint64_t mine = hash_keyed("a", 1), other = hash_keyed("b", 1), key[2] = { 1, 2 };
+	unsigned i, k;
+
+	assert_non_null(parts);
+	for (i = 0; i < 3; i++) {
+		tally_map(parts, &used, i);
+		for (k = 0; k <= i; k++)
+			tally_add(mine);
+		tally_add(other);
+	}
+	assert_int_equal(tally_count(mine), 6);
+	assert_int_equal(tally_count(other), 3);
+	memset(&parts[1], 0, sizeof(parts[1]));
+	assert_int_equal(tally_count(mine), 4);
+	tally_remove(mine);
+	assert_int_equal(tally_count(mine), 3);
+	tally_remove(other);
+	assert_int_equal(tally_count(other), 1);
+	/* Ten thousand others do not make one of few look like many. */
+	for (k = 0; k < 10000; k++)
+		tally_add(hash_with(key, &k, sizeof(k)));
+	assert_in_range(tally_count(mine), 3, 5);
+
+	tally_map(&last, &one, 0);
+	free(parts);
+}
+
 static void cpus_are_at_least_one(void **state UNUSED)
 {
 	assert_true(confine_cpus() >= 1);
@@ -262,6 +299,7 @@ int main(void)
 		cmocka_unit_test(log_levels_and_limits),
 		cmocka_unit_test(err_names),
 		cmocka_unit_test(pictures_by_name_and_magic),
+		cmocka_unit_test(tally_adds_up_over_processes),
 		cmocka_unit_test(cpus_are_at_least_one),
 	};
 

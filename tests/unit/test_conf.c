@@ -124,7 +124,7 @@ static void values_from_a_file(void **state UNUSED)
 	assert_string_equal(c->listens[0].upstream, "unix:/run/x.sock");
 	assert_int_equal(c->listens[0].directions, 3);
 	assert_int_equal(c->listens[0].hold_s2c, 0);
-	assert_int_equal(c->listens[0].opaque, CONF_OPAQUE_CLOSE);
+	assert_int_equal(c->listens[0].opaque, CONF_CLOSE);
 	assert_int_equal(c->cache.memory, 16ULL << 30);
 	assert_int_equal(c->limits.per_sender.count, 0);
 	assert_string_equal(c->fetch.ports.v[0], "1");

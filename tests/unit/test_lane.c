@@ -371,6 +371,104 @@ static void test_oversize_is_relayed_unread(void **state)
 			 strlen("<message><x xmlns='jabber:x:oob'/></message>") + i * 1000);
 }
 
+/* Exactly max-stanza passes, one byte more does not; cut through or kept, other lane or peer. */
+static void test_oversize_closes_clients(void **state)
+{
+	static const char *const starts[] = { "<message>", "<presence>" };
+	char *text = malloc(t.listen->max_stanza + 100);
+	size_t i, len;
+
+	(void)state;
+	assert_non_null(text);
+	t.listen->oversize = CONF_CLOSE;
+	for (i = 0; i < ARRAY_SIZE(starts); i++) {
+		login();
+		len = t.listen->max_stanza - 2 * strlen(starts[i]) - 1;
+		memset(text, 'x', len);
+		put(LANE_C2S, starts[i]);
+		assert_int_equal(feed(LANE_C2S, text, len), 0);
+		assert_int_equal(feed(LANE_C2S, i ? "</presence>" : "</message>", i ? 11 : 10), 0);
+		put(LANE_C2S, starts[i]);
+		assert_int_equal(feed(LANE_C2S, text, len), 0);
+		assert_int_equal(feed(LANE_C2S, i ? "x</presence>" : "x</message>", i ? 12 : 11),
+				 ERR_TOO_BIG);
+		end();
+		begin();
+	}
+	login();
+	put(LANE_S2C, "<message>");
+	for (i = 0; i < 3; i++)
+		assert_int_equal(feed(LANE_S2C, text, t.listen->max_stanza / 2), 0);
+	free(text);
+}
+
+static void test_oversize_does_not_close_components(void **state)
+{
+	char block[1001];
+	size_t i;
+
+	(void)state;
+	t.listen->oversize = CONF_CLOSE;
+	put(LANE_C2S, "<stream:stream xmlns='jabber:component:accept' "
+		      "xmlns:stream='http://etherx.jabber.org/streams' to='c.example.org'>");
+	put(LANE_S2C, "<stream:stream xmlns='jabber:component:accept' "
+		      "xmlns:stream='http://etherx.jabber.org/streams' id='1'>");
+	put(LANE_C2S, "<handshake>x</handshake>");
+	put(LANE_S2C, "<handshake/>");
+	memset(block, 'x', 1000);
+	block[1000] = '\0';
+	put(LANE_C2S, "<message>");
+	for (i = 0; i < t.listen->max_stanza / 1000 + 2; i++)
+		put(LANE_C2S, block);
+	put(LANE_C2S, "</message>");
+}
+
+/* What is kept too long flows on unread; the next unit is read again. */
+static void test_slow_units_are_let_go(void **state)
+{
+	uint64_t before = counters_mine->value[METRIC_UNITS_SLOW];
+	struct lane *l = &t.lanes.lane[LANE_C2S];
+	struct list keepers;
+
+	(void)state;
+	list_init(&keepers);
+	t.lanes.keepers = &keepers;
+	login();
+	assert_true(list_is_empty(&keepers));
+	put(LANE_C2S, "<message><x xmlns='jabber:x:oob'>");
+	assert_ptr_equal(list_first(&keepers), &l->keeping);
+	clock_fake(START_MS + 1000);
+	put(LANE_C2S, "<u");
+	assert_int_equal(l->kept_at, START_MS); /* from its first byte */
+	assert_int_equal(t.out[LANE_C2S].len, 0);
+	assert_int_equal(lane_let_go(l), 0);
+	expect(LANE_C2S, "<message><x xmlns='jabber:x:oob'><u");
+	assert_true(list_is_empty(&keepers));
+	assert_false(lane_is_quiet(l));
+	assert_int_equal(counters_mine->value[METRIC_UNITS_SLOW], before + 1);
+	put(LANE_C2S, "rl>http://a/b</url></x></message>");
+	expect(LANE_C2S, "rl>http://a/b</url></x></message>");
+	assert_int_equal(fake_waiting_n, 0);
+	/* A tag between units: let go, it is whole for nobody any more. */
+	put(LANE_C2S, "<mess");
+	assert_int_equal(l->kept_at, START_MS + 1000);
+	assert_int_equal(lane_let_go(l), 0);
+	expect(LANE_C2S, "<mess");
+	put(LANE_C2S, "age><x xmlns='jabber:x:oob'/></message>");
+	expect(LANE_C2S, "age><x xmlns='jabber:x:oob'/></message>");
+	put(LANE_C2S, PICTURE("1"));
+	assert_int_equal(fake_waiting_n, 1);
+	/* The clock starts anew with the next unit, not with each chunk. */
+	put(LANE_C2S, "<message><body>");
+	clock_fake(START_MS + 2000);
+	put(LANE_C2S, "</body></message><message>");
+	assert_int_equal(l->kept_at, START_MS + 2000);
+	assert_int_equal(lane_let_go(l), 0); /* behind the held one */
+	lane_release(l);
+	expect(LANE_C2S, PICTURE("1") "<message><body></body></message><message>");
+	t.lanes.keepers = NULL;
+}
+
 static void test_shape_is_relayed_unread(void **state)
 {
 	uint64_t before = counters_mine->value[METRIC_UNITS_SHAPE];
@@ -637,7 +735,7 @@ static void test_opaque(void **state)
 	expect(LANE_C2S, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><mess\x16 & < blind");
 	end();
 	begin();
-	t.listen->opaque = CONF_OPAQUE_CLOSE;
+	t.listen->opaque = CONF_CLOSE;
 	login();
 	assert_int_equal(
 		feed(LANE_S2C, "<compressed xmlns='http://jabber.org/protocol/compress'/>x", 58),
@@ -772,6 +870,9 @@ int main(void)
 		TEST(test_end_waits_for_held),
 		TEST(test_end_gives_back_what_was_kept),
 		TEST(test_oversize_is_relayed_unread),
+		TEST(test_oversize_closes_clients),
+		TEST(test_oversize_does_not_close_components),
+		TEST(test_slow_units_are_let_go),
 		TEST(test_shape_is_relayed_unread),
 		TEST(test_before_authentication),
 		TEST(test_violation_releases_what_was_complete),

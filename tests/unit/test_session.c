@@ -253,8 +253,84 @@ static struct session *only_session(void)
 {
 	struct list *first = list_first(&t.pool->state[SESSION_OPEN]);
 
-	assert_non_null(first);
+	BUG_ON(!first);
 	return CONTAINER_OF(first, struct session, link);
+}
+
+/* --- how many ----------------------------------------------------------------------------- */
+
+static bool is_turned_away(int fd)
+{
+	int tries;
+	char c;
+
+	for (tries = 0; tries < TRIES; tries++) {
+		ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT);
+
+		if (n == 0 || (n == -1 && errno == ECONNRESET))
+			return true;
+		turn();
+		if (t.pool->sessions && tries > 50)
+			return false;
+	}
+	return false;
+}
+
+static int connect_client(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				   .sin_port = htons((uint16_t)t.front) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	return fd;
+}
+
+/* The third of two is closed without a word; when they leave there is room again. */
+static void check_limit(uint64_t *limit)
+{
+	uint64_t over = counters_mine->value[METRIC_SESSIONS_OVER];
+	int fd[3], i;
+
+	*limit = 2;
+	for (i = 0; i < 2; i++)
+		fd[i] = connect_client();
+	for (i = 0; i < TRIES && t.pool->sessions < 2; i++)
+		turn();
+	assert_int_equal(t.pool->sessions, 2);
+	fd[2] = connect_client();
+	for (i = 0; i < TRIES && counters_mine->value[METRIC_SESSIONS_OVER] == over; i++)
+		turn();
+	assert_true(is_turned_away(fd[2]));
+	close(fd[2]);
+	assert_int_equal(counters_mine->value[METRIC_SESSIONS], 2);
+	/* Too slow with their headers: they go, and there is room again. */
+	close(fd[0]);
+	close(fd[1]);
+	for (i = 0; i < TRIES && t.pool->sessions; i++)
+		set_time(START_MS + i * 1000);
+	assert_int_equal(t.pool->sessions, 0);
+	for (i = 0; i < 2; i++)
+		fd[i] = connect_client();
+	for (i = 0; i < TRIES && t.pool->sessions < 2; i++)
+		turn();
+	assert_int_equal(t.pool->sessions, 2);
+	assert_int_equal(counters_mine->value[METRIC_SESSIONS_OVER], over + 1);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void test_limit_of_all_sessions(void **state)
+{
+	(void)state;
+	check_limit(&t.conf->limits.sessions);
+}
+
+static void test_limit_of_one_address(void **state)
+{
+	(void)state;
+	check_limit(&t.conf->limits.per_address);
 }
 
 /* --- relaying ---------------------------------------------------------------------------- */
@@ -630,6 +706,8 @@ static void test_reload_waits_for_held_units(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_limit_of_all_sessions),
+		TEST(test_limit_of_one_address),
 		TEST(test_login_and_end),
 		TEST(test_bulk_both_ways),
 		TEST(test_peer_that_takes_nothing),
