@@ -2,8 +2,7 @@
 /*
  * chain - see chain.h.
  *
- * What is wanted is worked out once, at chain_new(): a flag and a list of distinct needles
- * for each lane and kind of unit, so that chat which no filter wants costs a table look-up.
+ * What is wanted stands in the plan (plan.h), which a listener's sessions share.
  *
  * Invariants
  *   - a unit's arena, outline and edits exist only once it is known to hold a needle
@@ -20,26 +19,13 @@
 
 #include "base/err.h"
 
-#define CHAIN_FILTERS 8 /* options.def: at most so many in a listener */
-#define CHAIN_NEEDLES 8 /* distinct needles of one lane and kind */
-#define CHAIN_ARENA \
-	(1024u * 1024) /* for a unit's outline, edits and result; plus 16 times its size */
-
-/* What the filters want of one kind of unit on one lane. */
-struct chain_wish {
-	bool any;
-	bool always; /* a filter without needle wants it, or there are too many needles */
-	unsigned needles_n;
-	const char *needles[CHAIN_NEEDLES];
-	size_t needle_len[CHAIN_NEEDLES];
-};
+/* For a unit's outline, edits and result; plus 16 times its size. */
+#define CHAIN_ARENA (1024u * 1024)
 
 struct chain {
-	struct conf *conf;                /* one reference */
-	const struct conf_listen *listen; /* borrowed from conf */
-	size_t filters_n;
-	struct filter_instance filters[CHAIN_FILTERS];
-	struct chain_wish wishes[2][UNIT_KIND_COUNT];
+	struct plan *plan; /* one reference */
+	size_t filters_n;  /* opened */
+	struct filter_instance filters[];
 };
 
 struct chain_unit {
@@ -50,7 +36,7 @@ struct chain_unit {
 	struct edits edits;
 	struct filter_unit unit;
 	size_t at;
-	void *states[CHAIN_FILTERS];
+	void *states[PLAN_FILTERS];
 	const uint8_t *result; /* in the arena */
 	size_t result_len;
 };
@@ -62,67 +48,31 @@ static struct outline_limits limits_of(const struct conf *c)
 					.elements = (unsigned)c->limits.elements };
 }
 
-static void wish_add(struct chain_wish *w, const char *needle)
-{
-	unsigned i;
-
-	w->any = true;
-	if (!needle) {
-		w->always = true;
-		return;
-	}
-	for (i = 0; i < w->needles_n; i++)
-		if (strcmp(w->needles[i], needle) == 0)
-			return;
-	if (w->needles_n == CHAIN_NEEDLES) {
-		w->always = true;
-		return;
-	}
-	w->needles[w->needles_n] = needle;
-	w->needle_len[w->needles_n++] = strlen(needle);
-}
-
-static bool row_is_on(const struct chain *c, const struct filter_ops *ops,
-		      const struct filter_want *want)
-{
-	return !ops->wants_row || ops->wants_row(c->listen, want);
-}
-
-static void chain_learn_wants(struct chain *c, const struct filter_ops *ops)
-{
-	const struct filter_want *want;
-	unsigned dir;
-
-	for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++)
-		for (dir = 0; dir < 2; dir++)
-			if ((want->dirs & 1u << dir) && row_is_on(c, ops, want))
-				wish_add(&c->wishes[dir][want->kind], want->needle);
-}
-
 struct chain *chain_new(struct conf *conf, const struct conf_listen *listen,
 			const struct filter_host *host)
 {
-	struct chain *c = calloc(1, sizeof(*c));
-	size_t i;
+	struct plan *plan = plan_get(conf, listen);
+	struct chain *c;
 
-	if (!c)
+	if (!plan)
 		return NULL;
-	c->conf = conf_ref(conf);
-	c->listen = listen;
-	for (i = 0; i < listen->filters.n && c->filters_n < CHAIN_FILTERS; i++) {
+	c = calloc(1, sizeof(*c) + plan->filters_n * sizeof(c->filters[0]));
+	if (!c) {
+		plan_put(&plan);
+		return NULL;
+	}
+	c->plan = plan;
+	for (; c->filters_n < plan->filters_n; c->filters_n++) {
 		struct filter_instance *f = &c->filters[c->filters_n];
 
-		f->ops = filter_find(listen->filters.v[i]);
-		BUG_ON(!f->ops); /* the configuration was checked */
-		f->host = host;
-		f->listen = listen;
-		f->conf = conf;
+		*f = (struct filter_instance){ .ops = plan->filters[c->filters_n],
+					       .host = host,
+					       .listen = listen,
+					       .conf = conf };
 		if (f->ops->open && f->ops->open(f)) {
 			chain_free(&c);
 			return NULL;
 		}
-		c->filters_n++;
-		chain_learn_wants(c, f->ops);
 	}
 	return c;
 }
@@ -140,55 +90,20 @@ void chain_free(struct chain **cp)
 		if (f->ops->close)
 			f->ops->close(f);
 	}
-	conf_unref(&c->conf);
+	plan_put(&c->plan);
 	free(c);
-}
-
-static enum chain_want row_wants_iq(const struct filter_want *want, enum lane_dir dir,
-				    enum iq_type iq, const struct tag_span *child_ns)
-{
-	if (want->kind != UNIT_IQ || !(want->dirs & 1u << dir) || !(want->iq_types & 1u << iq))
-		return CHAIN_NO;
-	if (!want->child_ns)
-		return CHAIN_YES;
-	if (!child_ns)
-		return CHAIN_CHILD;
-	return tag_span_is(*child_ns, want->child_ns) ? CHAIN_YES : CHAIN_NO;
 }
 
 enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
 			    enum iq_type iq, const struct tag_span *child_ns)
 {
-	enum chain_want answer = CHAIN_NO;
-	size_t i;
-
-	if (LIKELY(!c->wishes[dir][kind].any))
-		return CHAIN_NO;
-	if (kind != UNIT_IQ)
-		return CHAIN_YES;
-	for (i = 0; i < c->filters_n; i++) {
-		const struct filter_ops *ops = c->filters[i].ops;
-		const struct filter_want *want;
-
-		for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++)
-			if (row_is_on(c, ops, want))
-				answer = MAX_OF(answer, row_wants_iq(want, dir, iq, child_ns));
-	}
-	return answer;
+	return plan_wants(c->plan, dir, kind, iq, child_ns);
 }
 
 bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
 		      const uint8_t *p, size_t len)
 {
-	const struct chain_wish *w = &c->wishes[dir][kind];
-	unsigned i;
-
-	if (w->always)
-		return true;
-	for (i = 0; i < w->needles_n; i++)
-		if (memmem(p, len, w->needles[i], w->needle_len[i]))
-			return true;
-	return false;
+	return plan_has_needle(c->plan, dir, kind, p, len);
 }
 
 static bool iq_matches(const struct chain_unit *u, const struct filter_want *want)
@@ -209,7 +124,7 @@ static bool filter_wants(const struct chain_unit *u, const struct filter_ops *op
 
 	for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++) {
 		if (want->kind != u->unit.kind || !(want->dirs & 1u << u->unit.dir) ||
-		    !row_is_on(u->chain, ops, want))
+		    !plan_row_is_on(u->chain->plan, ops, want))
 			continue;
 		if (want->needle &&
 		    !memmem(u->outline.bytes, u->outline.len, want->needle, strlen(want->needle)))
@@ -223,7 +138,7 @@ static bool filter_wants(const struct chain_unit *u, const struct filter_ops *op
 /* Behind the last filter: the edits become bytes, and the bytes are checked. */
 static enum chain_result chain_finish(struct chain_unit *u)
 {
-	struct outline_limits limits = limits_of(u->chain->conf);
+	struct outline_limits limits = limits_of(u->chain->plan->conf);
 	size_t len = edit_length(&u->edits, u->outline.len);
 	uint8_t *out;
 
@@ -288,7 +203,7 @@ static struct chain_unit *chain_unit_new(struct chain *c, const struct chain_inp
 
 enum chain_result chain_run(struct chain *c, const struct chain_input *in, struct chain_unit **out)
 {
-	struct outline_limits limits = limits_of(c->conf);
+	struct outline_limits limits = limits_of(c->plan->conf);
 	struct chain_unit *u = chain_unit_new(c, in);
 	enum chain_result result;
 	int rc;

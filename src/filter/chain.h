@@ -8,6 +8,7 @@
 #pragma once
 
 #include "filter/filter.h"
+#include "filter/plan.h"
 
 struct chain;
 
@@ -16,8 +17,6 @@ struct chain;
 struct chain *chain_new(struct conf *conf, const struct conf_listen *listen,
 			const struct filter_host *host) MUSTCHECK;
 void chain_free(struct chain **c);
-
-enum chain_want { CHAIN_NO, CHAIN_CHILD /* an iq: ask again with its first child */, CHAIN_YES };
 
 /* Is a unit of this kind wanted whole? For an iq ask first with child NULL, then with its first
  * child's namespace. */

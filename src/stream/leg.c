@@ -64,7 +64,7 @@ static void leg_tell(struct leg *leg, enum leg_event event, int err)
 static void leg_on_read(struct leg *leg)
 {
 	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
-	ssize_t n = read(leg->fd, leg->env->read_buffer, LEG_READ_MAX);
+	ssize_t n = recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX, 0);
 
 	if (n > 0) {
 		leg->received += (size_t)n;
@@ -106,7 +106,7 @@ static void leg_on_write(struct leg *leg)
 	bool told = false;
 
 	if (leg_backlog(leg)) {
-		ssize_t n = write(leg->fd, leg->out.p + leg->out_at, leg_backlog(leg));
+		ssize_t n = send(leg->fd, leg->out.p + leg->out_at, leg_backlog(leg), MSG_NOSIGNAL);
 
 		if (n == -1) {
 			if (errno != EAGAIN && errno != EINTR)
@@ -259,7 +259,8 @@ void leg_writev(struct leg *leg, const struct iovec *v, int n)
 	for (i = 0; i < n; i++)
 		len += v[i].iov_len;
 	if (was_idle && !leg->connecting) {
-		done = n == 1 ? write(leg->fd, v[0].iov_base, len) : writev(leg->fd, v, n);
+		done = n == 1 ? send(leg->fd, v[0].iov_base, len, MSG_NOSIGNAL)
+			      : writev(leg->fd, v, n);
 		if (done == -1 && errno != EAGAIN && errno != EINTR) {
 			leg->error = errno;
 			leg_register(leg);

@@ -297,6 +297,46 @@ static void iq_by_type_and_child(void **state UNUSED)
 	assert_string_equal(calls, "");
 }
 
+/* At every place of every length, among bytes that look like it; cut short it is not there. */
+static void needle_at_every_place(void **state UNUSED)
+{
+	static const char needle[] = "needle-1";
+	char text[64];
+	size_t len, at, k;
+
+	for (len = 0; len < sizeof(text); len++) {
+		for (at = 0; at + 8 <= len; at++) {
+			for (k = 0; k < len; k++)
+				text[k] = "-nedl1"[k % 6];
+			memcpy(text + at, needle, 8);
+			assert_true(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (uint8_t *)text,
+						     len));
+			text[at + 7] = 'x';
+			assert_false(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE,
+						      (uint8_t *)text, len));
+		}
+		memset(text, '-', len);
+		memcpy(text, needle, len < 7 ? len : 7);
+		assert_false(chain_has_needle(chain, LANE_C2S, UNIT_MESSAGE, (uint8_t *)text, len));
+	}
+}
+
+static void sessions_share_a_plan(void **state UNUSED)
+{
+	const struct conf_listen *listen = conf_listen_find(conf, "main");
+	struct conf *other = conf_new();
+	struct plan *a = plan_get(conf, listen), *b = plan_get(conf, listen), *c;
+
+	assert_non_null(other);
+	c = plan_get(other, conf_add_listen(other, "main"));
+	assert_ptr_equal(a, b);
+	assert_ptr_not_equal(a, c);
+	plan_put(&a);
+	plan_put(&b);
+	plan_put(&c);
+	conf_unref(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +347,8 @@ int main(void)
 		cmocka_unit_test(limits_end_in_the_original),
 		cmocka_unit_test(unreadable_units_pass),
 		cmocka_unit_test(iq_by_type_and_child),
+		cmocka_unit_test(needle_at_every_place),
+		cmocka_unit_test(sessions_share_a_plan),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
