@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,10 +91,10 @@ static void log_up(const struct master *m)
 				      i ? "," : "", m->conf->listens[i].name,
 				      m->conf->listens[i].bind.v[0], m->conf->listens[i].upstream);
 	log_notice("up version=%s pid=%d workers=%u listeners=%s libevent=%s max-bytes=%llu "
-		   "cache=%llu",
+		   "cache=%llu descriptors=%llu",
 		   PACKAGE_VERSION, (int)getpid(), m->workers, listeners, event_get_version(),
 		   (unsigned long long)m->conf->fetch.max_bytes,
-		   (unsigned long long)m->conf->cache.memory);
+		   (unsigned long long)m->conf->cache.memory, (unsigned long long)m->descriptors);
 	for (i = 0; i < m->procs_n; i++)
 		if (m->procs[i].pid)
 			log_info("%s pid=%d %s", m->procs[i].name, (int)m->procs[i].pid,
@@ -204,6 +205,22 @@ static int open_control(struct master *m)
 	return 0;
 }
 
+/* Each session takes two descriptors: as many as the system lets us have. Returns how many. */
+static uint64_t raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return 0;
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit more = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+			limit = more;
+	}
+	return limit.rlim_cur;
+}
+
 static int open_all(struct master *m)
 {
 	struct err_msg msg = { 0 };
@@ -267,6 +284,7 @@ int master_run(struct conf *conf, const struct conf_source *source)
 	log_set_level((enum log_level)conf->log.level);
 	clock_update();
 	m.started_ms = clock_now();
+	m.descriptors = raise_descriptors();
 	/* Inherited by every child; dropping users is not hindered by it. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)

@@ -77,6 +77,7 @@ struct master {
 	struct reload reload;
 	struct control *control; /* owned; NULL: none */
 	int64_t started_ms;
+	uint64_t descriptors; /* that a process may have */
 	bool up;
 	bool stopping;
 	int exit_code;

@@ -550,24 +550,32 @@ static int zygote_timeout(const struct zygote *z)
 static void zygote_turn(struct zygote *z)
 {
 	struct pollfd fds[3 + CHILDREN_MAX];
-	unsigned i;
+	struct decoder *decoders[CHILDREN_MAX];
+	unsigned i, n = 0;
 
 	fds[0] = (struct pollfd){ .fd = CHILD_FD, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = z->signals, .events = POLLIN };
 	fds[2] = (struct pollfd){ .fd = z->live ? z->media : -1,
 				  .events = z->out_waits ? POLLOUT : POLLIN };
 	for (i = 0; i < CHILDREN_MAX; i++) {
-		const struct decoder *d = &z->slots[i].decoder;
+		struct decoder *d = &z->slots[i].decoder;
 
-		fds[3 + i] = (struct pollfd){ .fd = d->fd, .events = decoder_events(d) };
+		if (d->fd == -1) /* poll() refuses more entries than there may be descriptors */
+			continue;
+		fds[3 + n] = (struct pollfd){ .fd = d->fd, .events = decoder_events(d) };
+		decoders[n++] = d;
 	}
-	if (poll(fds, ARRAY_SIZE(fds), zygote_timeout(z)) == -1) {
-		BUG_ON(errno != EINTR && errno != ENOMEM);
+	if (poll(fds, 3 + n, zygote_timeout(z)) == -1) {
+		if (errno != EINTR && errno != ENOMEM) {
+			log_error("poll: %s", strerror(errno));
+			z->exit_code = EXIT_INTERNAL;
+			z->stop = true;
+		}
 		return;
 	}
 	clock_update();
-	for (i = 0; i < CHILDREN_MAX; i++)
-		decoder_on_io(&z->slots[i].decoder, fds[3 + i].revents);
+	for (i = 0; i < n; i++)
+		decoder_on_io(decoders[i], fds[3 + i].revents);
 	if (fds[1].revents)
 		children_reap(z);
 	media_on_io(z, fds[2].revents);

@@ -161,6 +161,12 @@ static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
 		feed_put(x, x->p + x->run, x->unit - x->run);
 	x->run = x->pos;
 	x->kept = false;
+	if (x->rc) { /* what stands before it could not be kept: it must not pass that */
+		if (e->waiting)
+			l->both->ops->unhold(l->both->ctx, e);
+		fifo_entry_free(&e);
+		return true;
+	}
 	if (r == CHAIN_WAIT)
 		counter_inc(METRIC_HELD_UNITS);
 	if (r == CHAIN_EDITED && lane_is_drained(l)) {
@@ -537,9 +543,11 @@ static void feed_stop(struct feed *x)
 {
 	int rc = x->rc;
 
-	x->rc = 0;
-	if (x->done)
-		feed_put_run(x, x->done);
+	if (rc != ERR_NOMEM) { /* else something may be missing: nothing may follow it */
+		x->rc = 0;
+		if (x->done)
+			feed_put_run(x, x->done);
+	}
 	feed_flush(x);
 	lane_release(x->l);
 	buf_clear(&x->l->pending);

@@ -89,7 +89,8 @@ void lanes_fini(struct lanes *b);
 /*
  * The next bytes. 0, or a violation (a code with a stream error condition), ERR_NOMEM, or
  * ERR_UNSUPPORTED for an opaque stream that the listener does not relay: then everything
- * complete before it has left, held units as they came, and the lane must not be fed again.
+ * complete before it has left (out of memory: perhaps less), held units as they came, and the
+ * lane must not be fed again.
  */
 int lane_feed(struct lane *l, const uint8_t *p, size_t len) MUSTCHECK;
 

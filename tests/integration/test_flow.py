@@ -4,8 +4,10 @@ peers that vanish, the clean end.
 
 Processes, reload and configuration: test_processes.py.
 """
+import os
 import socket
 import struct
+import tempfile
 import threading
 import time
 
@@ -14,8 +16,8 @@ import pytest
 from harness import pictures
 from harness.insetd import BUILD, environment
 from harness.processes import Process, free_port, listening, wait_for
-from harness.rawpeer import HEADER, Session, connect
-from harness.stanzas import check_thumbnail, picture
+from harness.rawpeer import HEADER, Session, Upstream, connect
+from harness.stanzas import check_thumbnail, message, picture
 
 MIB = 1 << 20
 SANITIZED = b'__asan_init' in (BUILD / 'insetd').read_bytes() if (BUILD / 'insetd').exists() else False
@@ -214,3 +216,63 @@ def test_header_first_seen_by_the_server_is_the_clients(inset, upstream):
     server = upstream.accept(odd)
     client.close()
     server.close()
+
+
+# --- other kinds of addresses, and too few descriptors ----------------------------------------
+
+def one_session(port, upstream, host='127.0.0.1'):
+    """Client and server of one session through insetd, logged in, bytes compared."""
+    session = Session(port, upstream, host=host)
+    session.c2s(b'<presence/>' + message('<body>over there</body>'))
+    session.s2c(message('<body>and back</body>'))
+    session.close()
+
+
+def test_ipv6_on_both_sides(start):
+    upstream = Upstream(host='::1')
+    port = free_port()
+    daemon = start({'listen.main.bind': [f'[::1]:{port}']}, to=upstream.address)
+    one_session(port, upstream, host='::1')
+    assert daemon.metric('inset_connections_total') == 1
+    upstream.close()
+
+
+def test_upstream_by_unix_socket(start):
+    with tempfile.TemporaryDirectory(prefix='inset-') as folder:
+        os.chmod(folder, 0o755)                 # the proxy is not root
+        path = folder + '/server.sock'
+        upstream = Upstream(path=path)
+        os.chmod(path, 0o666)
+        daemon = start(to=f'unix:{path}')
+        one_session(daemon.port, upstream)
+        upstream.close()
+        os.unlink(path)
+        client = connect(daemon.port)
+        client.send(HEADER)
+        assert b'<remote-connection-failed ' in client.rest()
+        client.close()
+
+
+def test_out_of_descriptors_accepting_pauses(start, upstream):
+    """What is there lives on; the process neither spins nor ends, and goes on when there is room."""
+    daemon = start(prefix=['prlimit', '--nofile=64:64'])
+    proxy = daemon.role('proxy')[0]
+    first = Session(daemon.port, upstream)
+    crowd = [connect(daemon.port) for _ in range(60)]
+    daemon.wait_metric('inset_accept_pauses_total', 2)
+    used = cpu_seconds(proxy)
+    pauses = daemon.metric('inset_accept_pauses_total')
+    daemon.wait_metric('inset_accept_pauses_total', pauses + 5)     # a second, at five pauses a second
+    assert cpu_seconds(proxy) - used < 0.5
+    first.c2s(b'<presence/>')
+    for peer in crowd:
+        peer.close()
+    first.c2s(b'<presence/>')
+    wait_for(lambda: daemon.metric('inset_sessions') == 1, 'the crowd is gone')
+    one_session(daemon.port, upstream)
+    first.close()
+
+
+def cpu_seconds(pid):
+    fields = open(f'/proc/{pid}/stat', encoding='ascii').read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')

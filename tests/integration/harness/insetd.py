@@ -73,7 +73,7 @@ class Insetd:
     upstream: "127.0.0.1:PORT". Options by path override DEFAULTS; None drops one.
     """
 
-    def __init__(self, folder, upstream, options=None, name='insetd', wait=True):
+    def __init__(self, folder, upstream, options=None, name='insetd', wait=True, prefix=()):
         self.folder = Path(folder)
         self.port, self.web_port = free_port(), free_port()
         self.control = self.folder / (name + '.sock')
@@ -88,7 +88,7 @@ class Insetd:
         self.options.update(options or {})
         self.options = {k: v for k, v in self.options.items() if v is not None}
         self.conf.write_text(conf_text(self.options))
-        self.process = Process([BUILD / 'insetd', '-c', self.conf], self.folder, name, env=environment())
+        self.process = Process([*prefix, BUILD / 'insetd', '-c', self.conf], self.folder, name, env=environment())
         if wait:
             try:
                 wait_for(self._ready, 'insetd is up', process=self.process)

@@ -26,7 +26,8 @@ class Peer:
 
     def __init__(self, sock):
         self.sock = sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(TIMEOUT)
         self.buf = b''
 
@@ -99,11 +100,18 @@ class Peer:
 class Upstream:
     """The scripted server's listening socket."""
 
-    def __init__(self):
-        self.sock = socket.create_server(('127.0.0.1', 0), backlog=512)
+    def __init__(self, host='127.0.0.1', path=None):
+        if path:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.bind(str(path))
+            self.sock.listen(512)
+            self.address = f'unix:{path}'
+        else:
+            family = socket.AF_INET6 if ':' in host else socket.AF_INET
+            self.sock = socket.create_server((host, 0), family=family, backlog=512)
+            self.port = self.sock.getsockname()[1]
+            self.address = f'[{host}]:{self.port}' if ':' in host else f'{host}:{self.port}'
         self.sock.settimeout(TIMEOUT)
-        self.port = self.sock.getsockname()[1]
-        self.address = f'127.0.0.1:{self.port}'
 
     def accept(self, first):
         """The connection on which these bytes come first.
@@ -123,20 +131,20 @@ class Upstream:
         self.sock.close()
 
 
-def connect(port, receive_buffer=0):
-    sock = socket.socket()
+def connect(port, receive_buffer=0, host='127.0.0.1'):
+    sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(TIMEOUT)
-    sock.connect(('127.0.0.1', port))
+    sock.connect((host, port))
     return Peer(sock)
 
 
 class Session:
     """A client and a server that have said hello through insetd; every byte was compared on the way."""
 
-    def __init__(self, port, upstream, login=True, user='alice', receive_buffer=0):
-        self.client = connect(port, receive_buffer)
+    def __init__(self, port, upstream, login=True, user='alice', receive_buffer=0, host='127.0.0.1'):
+        self.client = connect(port, receive_buffer, host)
         self.client.send(HEADER)
         self.server = upstream.accept(HEADER)
         self.user = user
