@@ -9,7 +9,7 @@
  *   - a failure leaves in->p on the offending byte.
  *   - f->utf8_need is not 0 only in states that take characters (content, values, names).
  *
- * scan.h skips plain bytes; the caller enforces limits.
+ * scan.h skips plain bytes, framer-rare.c reads what is rare; the caller enforces limits.
  */
 #include "config.h"
 
@@ -17,61 +17,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "xmpp/framer-state.h"
 #include "xmpp/scan.h"
 
-enum state {
-	ST_START,       /* nothing read yet: an XML declaration may come */
-	ST_BETWEEN,     /* at depth 0 or 1, outside of tags */
-	ST_CLOSED,      /* behind </stream:stream> */
-	ST_TEXT,        /* content of a unit */
-	ST_CDATA,       /* behind <![CDATA[ */
-	ST_REFERENCE,   /* behind & */
-	ST_CHAR_REF,    /* behind &# */
-	ST_DECIMAL,     /* digits of &#1; */
-	ST_HEX,         /* digits of &#x1; */
-	ST_PENDING_END, /* an empty unit's end is still to be reported */
-	ST_PENDING_CLOSE,
-	ST_ERROR,
-	/* From here on inside a tag. */
-	ST_LESS,      /* behind < */
-	ST_BANG,      /* behind <! */
-	ST_CDATA_KEY, /* inside <![CDATA[ */
-	ST_NAME,      /* a start tag's name */
-	ST_SPACE_DUE, /* behind a name or value: white space, / or > */
-	ST_SPACE,     /* behind white space */
-	ST_ATTR,      /* an attribute's name */
-	ST_EQUALS,    /* behind it: = */
-	ST_QUOTE,     /* behind =: a quote */
-	ST_VALUE,     /* between quotes */
-	ST_SLASH,     /* behind / of an empty element */
-	ST_END_FIRST, /* behind </ */
-	ST_END_NAME,  /* an end tag's name */
-	ST_END_SPACE, /* behind an end tag's name */
-	ST_DECL_KEY,  /* inside <?xml */
-	ST_DECL_DUE,  /* as ST_SPACE_DUE, ... of the XML declaration */
-	ST_DECL_SPACE,
-	ST_DECL_ATTR,
-	ST_DECL_EQUALS,
-	ST_DECL_QUOTE,
-	ST_DECL_VALUE,
-	ST_DECL_END
-};
-
-/* The bytes of one framer_feed(). */
-struct input {
-	const uint8_t *p;
-	const uint8_t *end;
-	const uint8_t *tag; /* from here on bytes are not in tag_len yet */
-};
-
-enum { CLASS_NAME = 1, CLASS_FIRST = 2, CLASS_SPACE = 4 };
-
 /* clang-format off */
-static const uint8_t classes[256] = {
+const uint8_t framer_classes[256] = {
 	['\t'] = CLASS_SPACE, ['\n'] = CLASS_SPACE, ['\r'] = CLASS_SPACE, [' '] = CLASS_SPACE,
 	['-'] = CLASS_NAME, ['.'] = CLASS_NAME, ['0' ... '9'] = CLASS_NAME,
 	[':'] = CLASS_NAME | CLASS_FIRST, ['_'] = CLASS_NAME | CLASS_FIRST,
@@ -81,19 +34,6 @@ static const uint8_t classes[256] = {
 /* clang-format on */
 
 static uint64_t hash_key[2]; /* drawn once per process */
-
-static inline bool is_space(uint8_t c)
-{
-	return classes[c] & CLASS_SPACE;
-}
-
-static void refuse(struct framer *f, int error)
-{
-	f->error = (int8_t)error;
-	f->state = ST_ERROR;
-	f->event = FRAMER_ERROR;
-	f->tag_len = 0;
-}
 
 /* Both halves of the product of a and b, folded. */
 static inline uint64_t multiply_fold(uint64_t a, uint64_t b)
@@ -202,14 +142,6 @@ static inline void tag_begin(struct framer *f, struct input *in)
 }
 
 /* Adds the bytes up to in->p to tag_len. */
-static inline void tag_count(struct framer *f, struct input *in)
-{
-	size_t n = (size_t)(in->p - in->tag);
-
-	f->tag_len = n > UINT32_MAX - f->tag_len ? UINT32_MAX : f->tag_len + (uint32_t)n;
-	in->tag = in->p;
-}
-
 static void reference_begin(struct framer *f, struct input *in, enum state after)
 {
 	in->p++;
@@ -324,77 +256,6 @@ static void read_cdata(struct framer *f, struct input *in)
 	}
 }
 
-static void read_reference(struct framer *f, struct input *in)
-{
-	static const char names[][5] = { "lt", "gt", "amp", "quot", "apos" };
-	uint8_t c = *in->p;
-	size_t i;
-
-	if (c == '#' && !f->ref_len) {
-		in->p++;
-		f->state = ST_CHAR_REF;
-		return;
-	}
-	if (c == ';' && f->ref_len) {
-		for (i = 0; i < ARRAY_SIZE(names); i++) {
-			if (f->ref_len == strnlen(names[i], sizeof(names[i])) &&
-			    !memcmp(f->ref, names[i], f->ref_len)) {
-				in->p++;
-				f->state = f->after;
-				return;
-			}
-		}
-		refuse(f, ERR_RESTRICTED);
-		return;
-	}
-	if (!(classes[c] & (f->ref_len ? CLASS_NAME | CLASS_FIRST : CLASS_FIRST))) {
-		refuse(f, ERR_WELL_FORMED);
-	} else if (f->ref_len == 4) {
-		refuse(f, ERR_RESTRICTED); /* longer than any that is known */
-	} else {
-		f->ref[f->ref_len++] = (char)c;
-		in->p++;
-	}
-}
-
-static bool is_xml_char(uint32_t c)
-{
-	return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0xd800) ||
-	       (c >= 0xe000 && c < 0xfffe) || (c >= 0x10000 && c < 0x110000);
-}
-
-static void read_char_ref(struct framer *f, struct input *in)
-{
-	uint8_t c = *in->p;
-	unsigned digit;
-
-	if (f->state == ST_CHAR_REF) {
-		f->state = ST_DECIMAL;
-		if (c == 'x') {
-			f->state = ST_HEX;
-			in->p++;
-			return;
-		}
-	}
-	if (c == ';' && f->ref_len && is_xml_char(f->ref_value)) {
-		in->p++;
-		f->state = f->after;
-		return;
-	}
-	if (c >= '0' && c <= '9') {
-		digit = c - '0';
-	} else if (f->state == ST_HEX && (c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
-		digit = (c | 0x20) - 'a' + 10U;
-	} else {
-		refuse(f, ERR_WELL_FORMED);
-		return;
-	}
-	f->ref_len = 1;
-	f->ref_value = f->ref_value * (f->state == ST_HEX ? 16 : 10) + digit;
-	f->ref_value = MIN_OF(f->ref_value, 0x110000U); /* leading zeros are legal in any number */
-	in->p++;
-}
-
 /* Takes the bytes of a name; true if it ended, in->p behind it. */
 static inline bool skip_name(struct framer *f, struct input *in)
 {
@@ -407,7 +268,7 @@ static inline bool skip_name(struct framer *f, struct input *in)
 				return false;
 			p = in->p;
 		}
-		while (p < end && (classes[*p] & CLASS_NAME))
+		while (p < end && (framer_classes[*p] & CLASS_NAME))
 			p++;
 		if (p == end || *p < 0x80)
 			break;
@@ -450,7 +311,7 @@ static void read_less(struct framer *f, struct input *in)
 		}
 		in->p++;
 		f->state = ST_DECL_KEY;
-	} else if (classes[c] & CLASS_FIRST) {
+	} else if (framer_classes[c] & CLASS_FIRST) {
 		name_begin(f);
 		f->state = ST_NAME;
 		read_name(f, in);
@@ -623,7 +484,7 @@ static inline void read_tag(struct framer *f, struct input *in)
 	} else if (*in->p == '/') {
 		in->p++;
 		f->state = ST_SLASH;
-	} else if (f->state == ST_SPACE && (classes[*in->p] & CLASS_FIRST)) {
+	} else if (f->state == ST_SPACE && (framer_classes[*in->p] & CLASS_FIRST)) {
 		f->attributes += f->attributes < UINT16_MAX;
 		f->state = ST_ATTR;
 		read_attr(f, in);
@@ -674,7 +535,7 @@ static inline void read_end_name(struct framer *f, struct input *in)
 	bool ended;
 
 	if (f->state == ST_END_FIRST) {
-		if (!(classes[*in->p] & CLASS_FIRST)) {
+		if (!(framer_classes[*in->p] & CLASS_FIRST)) {
 			refuse(f, ERR_WELL_FORMED);
 			return;
 		}
@@ -692,135 +553,6 @@ static inline void read_end_name(struct framer *f, struct input *in)
 	}
 	f->state = ST_END_SPACE;
 	read_end_space(f, in);
-}
-
-/* Anything but <?xml and white space is a processing instruction. */
-static void decl_keyword(struct framer *f, struct input *in)
-{
-	if (f->match < 3 && *in->p == (uint8_t) "xml"[f->match]) {
-		in->p++;
-		f->match++;
-	} else if (f->match == 3 && is_space(*in->p)) {
-		f->match = 0;
-		f->state = ST_DECL_DUE;
-	} else {
-		refuse(f, ERR_RESTRICTED);
-	}
-}
-
-/* f->ref holds an attribute's name: f->match becomes its place (1 to 3), which must grow. */
-static bool decl_attr(struct framer *f)
-{
-	static const char names[][11] = { "version", "encoding", "standalone" };
-	uint8_t i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strncmp(names[i], f->ref, sizeof(f->ref)))
-			continue;
-		if (i < f->match || (i > 0 && !f->match))
-			return false;
-		f->match = i + 1;
-		return true;
-	}
-	return false;
-}
-
-static int decl_value_error(const struct framer *f)
-{
-	return f->match == 1 ? ERR_VERSION : f->match == 2 ? ERR_ENCODING : ERR_WELL_FORMED;
-}
-
-static bool decl_value(const struct framer *f)
-{
-	if (f->match == 1)
-		return !strcmp(f->ref, "1.0");
-	if (f->match == 2)
-		return !strcasecmp(f->ref, "utf-8");
-	return !strcmp(f->ref, "yes") || !strcmp(f->ref, "no");
-}
-
-/* Collects a name or value in f->ref, which keeps a NUL; false after a failure. */
-static bool decl_collect(struct framer *f, struct input *in, int error)
-{
-	if (!(classes[*in->p] & CLASS_NAME))
-		refuse(f, ERR_WELL_FORMED);
-	else if (f->ref_len == sizeof(f->ref) - 1)
-		refuse(f, error);
-	else {
-		f->ref[f->ref_len++] = (char)*in->p++;
-		return true;
-	}
-	return false;
-}
-
-static void decl_collect_begin(struct framer *f, enum state state)
-{
-	memset(f->ref, 0, sizeof(f->ref));
-	f->ref_len = 0;
-	f->state = (uint8_t)state;
-}
-
-/* Inside the XML declaration, outside of its attributes; one byte. */
-static void decl_between(struct framer *f, struct input *in)
-{
-	uint8_t c = *in->p;
-
-	if (is_space(c)) {
-		in->p++;
-		f->state = ST_DECL_SPACE;
-	} else if (c == '?' && f->match) {
-		in->p++;
-		f->state = ST_DECL_END;
-	} else if (c != '?' && f->state == ST_DECL_SPACE) {
-		decl_collect_begin(f, ST_DECL_ATTR);
-	} else {
-		refuse(f, ERR_WELL_FORMED);
-	}
-}
-
-/* One byte of <?xml version='1.0' encoding='UTF-8' standalone='yes'?>. */
-static void read_decl(struct framer *f, struct input *in)
-{
-	uint8_t c = *in->p;
-
-	if (f->state == ST_DECL_KEY) {
-		decl_keyword(f, in);
-	} else if (f->state == ST_DECL_DUE || f->state == ST_DECL_SPACE) {
-		decl_between(f, in);
-	} else if (f->state == ST_DECL_ATTR && (is_space(c) || c == '=')) {
-		f->state = ST_DECL_EQUALS;
-		if (!decl_attr(f))
-			refuse(f, ERR_WELL_FORMED);
-	} else if (f->state == ST_DECL_ATTR) {
-		(void)decl_collect(f, in, ERR_WELL_FORMED);
-	} else if (f->state == ST_DECL_VALUE && c == f->quote) {
-		in->p++;
-		f->state = ST_DECL_DUE;
-		if (!decl_value(f)) {
-			in->p--;
-			refuse(f, decl_value_error(f));
-		}
-	} else if (f->state == ST_DECL_VALUE) {
-		(void)decl_collect(f, in, decl_value_error(f));
-	} else if (f->state == ST_DECL_EQUALS && c == '=') {
-		in->p++;
-		f->state = ST_DECL_QUOTE;
-	} else if (f->state == ST_DECL_QUOTE && (c == '\'' || c == '"')) {
-		in->p++;
-		f->quote = c;
-		decl_collect_begin(f, ST_DECL_VALUE);
-	} else if (f->state == ST_DECL_END && c == '>') {
-		/* A header must follow now, whatever was there before (RFC 6120 4.3.3). */
-		in->p++;
-		tag_count(f, in);
-		f->match = 0;
-		f->depth = 0;
-		f->state = ST_BETWEEN;
-	} else if (f->state != ST_DECL_END && is_space(c)) {
-		in->p++;
-	} else {
-		refuse(f, ERR_WELL_FORMED);
-	}
 }
 
 static void read_slash(struct framer *f, struct input *in)
@@ -863,12 +595,12 @@ static inline void step(struct framer *f, struct input *in)
 		read_cdata(f, in);
 		break;
 	case ST_REFERENCE:
-		read_reference(f, in);
+		framer_read_reference(f, in);
 		break;
 	case ST_CHAR_REF:
 	case ST_DECIMAL:
 	case ST_HEX:
-		read_char_ref(f, in);
+		framer_read_char_ref(f, in);
 		break;
 	case ST_LESS:
 		read_less(f, in);
@@ -912,7 +644,7 @@ static inline void step(struct framer *f, struct input *in)
 	case ST_DECL_QUOTE:
 	case ST_DECL_VALUE:
 	case ST_DECL_END:
-		read_decl(f, in);
+		framer_read_decl(f, in);
 		break;
 	case ST_PENDING_END:
 	case ST_PENDING_CLOSE:
