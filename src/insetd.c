@@ -198,6 +198,7 @@ static int command_parse(struct command *c, int argc, char **argv)
 			break;
 		case 't':
 			c->test = true;
+			s->strict = true;
 			break;
 		case OPT_LISTEN:
 			s->listen = optarg;

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#define TLS_PREFIX "tls://"
+
 static int bad(struct err_msg *msg, const char *text, const char *why)
 {
 	return err_msg_set(msg, ERR_SYNTAX, "\"%.100s\" %s", text, why);
@@ -180,11 +182,38 @@ static int upstream_resolve(const char *text, char **out, struct err_msg *msg)
 	return *out ? 0 : ERR_NOMEM;
 }
 
+int address_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,
+		   bool *tls_out)
+{
+	*tls_out = strncmp(text, TLS_PREFIX, strlen(TLS_PREFIX)) == 0;
+	if (!*tls_out)
+		return address_parse(text, ss_out, len_out);
+	if (address_parse(text + strlen(TLS_PREFIX), ss_out, len_out))
+		return ERR_SYNTAX;
+	return ss_out->ss_family == AF_UNIX ? ERR_SYNTAX : 0;
+}
+
+static int upstream_tls(const char *text, char **out, struct err_msg *msg)
+{
+	char *plain = NULL;
+	int rc;
+
+	if (strncmp(text, "unix:", 5) == 0)
+		return bad(msg, text, "cannot be reached by TLS");
+	rc = address_upstream(text, &plain, msg);
+	if (!rc && asprintf(out, TLS_PREFIX "%s", plain) == -1)
+		rc = ERR_NOMEM;
+	free(plain);
+	return rc;
+}
+
 int address_upstream(const char *text, char **out, struct err_msg *msg)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
 
+	if (strncmp(text, TLS_PREFIX, strlen(TLS_PREFIX)) == 0)
+		return upstream_tls(text + strlen(TLS_PREFIX), out, msg);
 	if (address_parse(text, &ss, &len))
 		return strncmp(text, "unix:", 5) == 0 ? bad(msg, text,
 							    "is no socket: \"unix:\" and an "

@@ -22,6 +22,10 @@ int address_port(const char *text, uint16_t *out) MUSTCHECK;
  * ERR_NOMEM. */
 int address_bind(const char *text, bool local, char **out, struct err_msg *msg) MUSTCHECK;
 
+/* As address_parse(), and "tls://address:port": then *tls_out. */
+int address_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,
+		   bool *tls_out) MUSTCHECK;
+
 /* A server, a host name becomes its address. The same. */
 int address_upstream(const char *text, char **out, struct err_msg *msg) MUSTCHECK;
 

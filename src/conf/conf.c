@@ -23,6 +23,7 @@ static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL
 };
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
+static const char *const tls_words[] = { "off", "starttls", "direct", NULL };
 static const char *const output_words[] = { "auto", "image/jpeg", "image/png", "image/webp", NULL };
 
 static const struct {
@@ -41,6 +42,7 @@ static const struct {
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
 	[CONF_KIND_ENUM_RELAY] = { "ENUM_RELAY", CONF_STORE_WORD, relay_words },
+	[CONF_KIND_ENUM_TLS] = { "ENUM_TLS", CONF_STORE_WORD, tls_words },
 	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
 	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },
 	[CONF_KIND_ORIGINS] = { "ORIGINS", CONF_STORE_LIST, NULL },
@@ -239,6 +241,23 @@ struct conf *conf_ref(struct conf *c)
 	return c;
 }
 
+static void secret_free(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+static void conf_free_secrets(struct conf_listen *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->keys.n; i++)
+		secret_free(l->keys.v[i]);
+	free(l->keys.v);
+	free(l->upstream_cas);
+}
+
 void conf_unref(struct conf **cp)
 {
 	struct conf *c = *cp;
@@ -251,8 +270,10 @@ void conf_unref(struct conf **cp)
 	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
 		for (i = 0; i < conf_section_count(c, s); i++)
 			conf_clear(s, conf_section_at(c, s, i));
-	for (i = 0; i < c->listens_n; i++)
+	for (i = 0; i < c->listens_n; i++) {
+		conf_free_secrets(&c->listens[i]);
 		free(c->listens[i].name);
+	}
 	for (i = 0; i < c->profiles_n; i++)
 		free(c->profiles[i].name);
 	free(c->listens);

@@ -19,6 +19,7 @@ enum lane_dir { LANE_C2S, LANE_S2C };
 
 enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
+enum conf_tls { CONF_TLS_OFF, CONF_TLS_STARTTLS, CONF_TLS_DIRECT };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
 enum conf_format { CONF_FORMAT_IBB, CONF_FORMAT_COUNT };
 
@@ -53,6 +54,7 @@ struct conf_rate {
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
 #define CONF_TYPE_ENUM_RELAY      int /* enum conf_relay */
+#define CONF_TYPE_ENUM_TLS        int /* enum conf_tls */
 #define CONF_TYPE_ENUM_OUTPUT     int /* enum picture_output */
 #define CONF_TYPE_ENUMS_LANE      uint32_t
 #define CONF_TYPE_ENUMS_FORMAT    uint32_t
@@ -73,6 +75,9 @@ struct conf_profile {
 struct conf_listen {
 	char *name;
 	const struct conf_profile *profile_ref; /* the profile that `profile` names */
+	/* What read.c found in the files, for processes that may not read them; secret. */
+	struct conf_list keys; /* of certificates, PEM, in order */
+	char *upstream_cas;    /* of upstream-ca, PEM; NULL: the system's */
 #define OPTION_LISTEN CONF_FIELD
 #include "conf/options.def"
 };
@@ -155,6 +160,7 @@ enum conf_kind {
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,
 	CONF_KIND_ENUM_RELAY,
+	CONF_KIND_ENUM_TLS,
 	CONF_KIND_ENUM_OUTPUT,
 	CONF_KIND_NETWORKS,
 	CONF_KIND_ORIGINS,

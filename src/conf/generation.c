@@ -5,6 +5,7 @@
  *   hash of the option table | u64 generation | u32 listeners, u32 profiles
  *   names of the listeners, names of the profiles, as texts
  *   each row of options.def, in order, for each struct of its section
+ *   for each listener its keys, a list, and its authorities, a text
  *   hash of all that
  *
  * Numbers in host order; a text is u32 length and bytes; a list u32 number and texts.
@@ -94,7 +95,15 @@ static int put_field(struct buf *out, const struct conf_option *o, const void *f
 	BUG();
 }
 
-static int put_all(const struct conf *c, struct buf *out)
+static int put_secrets(const struct conf_listen *l, bool secrets, struct buf *out)
+{
+	static const struct conf_list none;
+	int rc = put_list(out, secrets ? &l->keys : &none);
+
+	return rc ? rc : put_text(out, secrets && l->upstream_cas ? l->upstream_cas : "");
+}
+
+static int put_all(const struct conf *c, bool secrets, struct buf *out)
 {
 	struct conf *fields = (struct conf *)(uintptr_t)c; /* read only here */
 	size_t i, k;
@@ -115,10 +124,12 @@ static int put_all(const struct conf *c, struct buf *out)
 			rc = put_field(out, o,
 				       conf_field(conf_section_at(fields, o->section, k), o));
 	}
+	for (i = 0; i < c->listens_n && !rc; i++)
+		rc = put_secrets(&c->listens[i], secrets, out);
 	return rc;
 }
 
-int generation_print(const struct conf *c, struct buf *out)
+int generation_print(const struct conf *c, bool secrets, struct buf *out)
 {
 	uint8_t sum[HASH_SHA256_LEN];
 	size_t start = out->len;
@@ -127,7 +138,7 @@ int generation_print(const struct conf *c, struct buf *out)
 	if (!rc)
 		rc = buf_add(out, sum, sizeof(sum));
 	if (!rc)
-		rc = put_all(c, out);
+		rc = put_all(c, secrets, out);
 	if (!rc)
 		rc = hash_sha256(out->p + start, out->len - start, sum);
 	return rc ? rc : buf_add(out, sum, sizeof(sum));
@@ -183,11 +194,11 @@ static char *get_text(struct reader *r)
 	return s;
 }
 
-static void get_list(struct reader *r, const struct conf_option *o, struct conf_list *l)
+static void get_list(struct reader *r, uint64_t max, struct conf_list *l)
 {
 	uint32_t i, n = get_u32(r);
 
-	if (!r->error && n > o->max)
+	if (!r->error && n > max)
 		r->error = ERR_BAD_MESSAGE;
 	if (r->error || n == 0)
 		return;
@@ -226,7 +237,7 @@ static void get_field(struct reader *r, const struct conf_option *o, void *field
 		*(char **)field = get_text(r);
 		break;
 	case CONF_STORE_LIST:
-		get_list(r, o, field);
+		get_list(r, o->max, field);
 		break;
 	case CONF_STORE_RATE:
 		get_bytes(r, field, sizeof(struct conf_rate));
@@ -237,6 +248,18 @@ static void get_field(struct reader *r, const struct conf_option *o, void *field
 	}
 	if (!r->error && !value_is_in_range(o, field))
 		r->error = ERR_BAD_MESSAGE;
+}
+
+static void get_secrets(struct reader *r, struct conf_listen *l)
+{
+	char *cas;
+
+	get_list(r, l->certificates.n, &l->keys);
+	cas = get_text(r);
+	if (cas && cas[0])
+		l->upstream_cas = cas;
+	else
+		free(cas);
 }
 
 static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32_t profiles)
@@ -277,6 +300,8 @@ static void get_all(struct reader *r, struct conf *c)
 		for (k = 0; k < conf_section_count(c, o->section) && !r->error; k++)
 			get_field(r, o, conf_field(conf_section_at(c, o->section, k), o));
 	}
+	for (i = 0; i < c->listens_n && !r->error; i++)
+		get_secrets(r, &c->listens[i]);
 	if (!r->error && (r->left || !conf_link(c)))
 		r->error = ERR_BAD_MESSAGE;
 }

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
+#include "conf/certificate.h"
 #include "conf/hint.h"
 #include "conf/overlong.h"
 #include "conf/value.h"
@@ -547,6 +549,68 @@ static void check_binds(struct reading *r, size_t at, const char *path)
 			}
 }
 
+/* A file that could be used, but should not: -t refuses it, a start goes on with a warning. */
+static void doubt_with(struct reading *r, const char *path, const char *what)
+{
+	if (!what[0])
+		return;
+	if (r->src->strict)
+		problem_with(r, path, what);
+	else
+		log_warning("%s: %s", path, what);
+}
+
+static void read_key(struct reading *r, struct conf_listen *l, const char *file, const char *path)
+{
+	struct err_msg msg = { 0 };
+	char *text = NULL;
+	char **v;
+	int rc = certificate_read(file, &text, &msg);
+
+	if (rc == ERR_CONFIG)
+		problem_with(r, path, msg.text);
+	else if (rc)
+		r->nomem = true;
+	if (rc)
+		return;
+	doubt_with(r, path, msg.text);
+	v = reallocarray(l->keys.v, l->keys.n + 1, sizeof(*v));
+	if (!v) {
+		r->nomem = true;
+		free(text);
+		return;
+	}
+	l->keys.v = v;
+	l->keys.v[l->keys.n++] = text;
+}
+
+/* Files that children may not read themselves, and what must be there for TLS. */
+static void check_tls(struct reading *r, struct conf_listen *l)
+{
+	bool upstream = strncmp(l->upstream, "tls://", 6) == 0;
+	struct err_msg msg = { 0 };
+	char path[PATH_LEN];
+	size_t i;
+	int rc;
+
+	snprintf(path, sizeof(path), "listen.%s.certificates", l->name);
+	if (l->tls != CONF_TLS_OFF && l->certificates.n == 0 && !is_given(r, path))
+		problem_with(r, path, "missing: certificate and key for tls");
+	for (i = 0; i < l->certificates.n && l->tls != CONF_TLS_OFF && !r->nomem; i++)
+		read_key(r, l, l->certificates.v[i], path);
+	snprintf(path, sizeof(path), "listen.%s.upstream-name", l->name);
+	if (upstream && !l->upstream_name[0])
+		problem_with(r, path, "missing: the name that the server's certificate must have");
+	if (!upstream || !l->upstream_ca[0])
+		return;
+	snprintf(path, sizeof(path), "listen.%s.upstream-ca", l->name);
+	rc = certificate_read_authorities(l->upstream_ca, &l->upstream_cas, &msg);
+	if (rc == ERR_CONFIG)
+		problem_with(r, path, msg.text);
+	else if (rc)
+		r->nomem = true;
+}
+
 static void check_listen(struct reading *r, size_t at)
 {
 	struct conf_listen *l = &r->conf->listens[at];
@@ -566,6 +630,7 @@ static void check_listen(struct reading *r, size_t at)
 		l->profile_ref =
 			&r->conf->profiles[0]; /* only so that the filters can be judged as well */
 	}
+	check_tls(r, l);
 	snprintf(path, sizeof(path), "listen.%s.filters", l->name);
 	check_filters(r, l, path);
 }

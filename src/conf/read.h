@@ -31,6 +31,7 @@ struct conf_source {
 	const char *const
 		*overrides; /* "PATH=VALUE", such as "listen.c2s.hold=3s"; lists comma-separated */
 	size_t overrides_n;
+	bool strict;                 /* -t: what would only be warned about is a problem, too */
 	conf_filter_fn check_filter; /* may be NULL */
 };
 

@@ -360,6 +360,12 @@ int value_address(const char *text, struct sockaddr_storage *ss_out, socklen_t *
 	return address_parse(text, ss_out, len_out);
 }
 
+int value_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,
+		 bool *tls_out)
+{
+	return address_server(text, ss_out, len_out, tls_out);
+}
+
 bool value_is_in_range(const struct conf_option *o, const void *field)
 {
 	const char *const *words = conf_kind_words(o->kind);

@@ -38,6 +38,10 @@ void value_clear(const struct conf_option *o, void *field);
 /* "address:port", "[address]:port" or "unix:/path", numeric only: 0 or ERR_SYNTAX. */
 int value_address(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out) MUSTCHECK;
 
+/* A checked upstream: the same, with "tls://" before it: *tls_out. */
+int value_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,
+		 bool *tls_out) MUSTCHECK;
+
 /* "256KiB", "2s": as a person would write it; out has room for 32 bytes. */
 void value_print_size(uint64_t v, char out[32]);
 void value_print_time(uint64_t ms, char out[32]);

@@ -80,14 +80,14 @@ static void send_counters(struct proc *p)
 	proc_send(p, &out);
 }
 
-void fleet_send_generation(struct proc *p, uint64_t generation, int memfd,
+void fleet_send_generation(struct proc *p, uint64_t generation, const struct memfds *memfds,
 			   const struct sockets *sockets)
 {
 	size_t i;
 
 	ipc_begin(&out, IPC_GENERATION);
 	ipc_put_u64(&out, generation);
-	ipc_put_fd(&out, memfd);
+	ipc_put_fd(&out, p->role == ROLE_PROXY ? memfds->full : memfds->open);
 	proc_send(p, &out);
 	for (i = 0; i < sockets->n; i++) {
 		const struct socket_row *s = &sockets->v[i];
@@ -186,7 +186,7 @@ void fleet_start(struct proc *p)
 	}
 	send_counters(p);
 	if (fleet_has_generation(p))
-		fleet_send_generation(p, m->conf->generation, m->memfd, &m->sockets);
+		fleet_send_generation(p, m->conf->generation, &m->memfds, &m->sockets);
 	else
 		send_setup(p);
 	connect_peers(p);

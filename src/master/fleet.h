@@ -25,7 +25,7 @@ void fleet_lend(struct master *m);
 void fleet_recall(struct master *m);
 
 /* GENERATION and LISTENER... of a generation that is not the committed one yet. */
-void fleet_send_generation(struct proc *p, uint64_t generation, int memfd,
+void fleet_send_generation(struct proc *p, uint64_t generation, const struct memfds *memfds,
 			   const struct sockets *sockets);
 /* COMMIT or ROLLBACK. */
 void fleet_send_number(struct proc *p, enum ipc_type type, uint64_t generation);

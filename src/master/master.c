@@ -230,9 +230,9 @@ static int open_all(struct master *m)
 	m->workers = m->conf->workers ? (unsigned)m->conf->workers : MIN_OF(confine_cpus(), 64u);
 	m->generations = 1;
 	m->conf->generation = 1;
-	m->memfd = reload_memfd(m->conf);
 	m->counters = counters_create();
-	if (m->memfd == -1 || m->counters == -1 || counters_map(m->counters, 0)) {
+	if (reload_memfds(m->conf, &m->memfds) || m->counters == -1 ||
+	    counters_map(m->counters, 0)) {
 		log_error("no shared memory: %s", strerror(errno));
 		return EXIT_FAULT;
 	}
@@ -261,8 +261,7 @@ static void master_fini(struct master *m)
 	if (m->reload.timer)
 		event_free(m->reload.timer);
 	sockets_close(&m->sockets);
-	if (m->memfd != -1)
-		close(m->memfd);
+	reload_close(&m->memfds);
 	if (m->counters != -1)
 		close(m->counters);
 	if (m->base)
@@ -277,9 +276,8 @@ int master_run(struct conf *conf, const struct conf_source *source)
 
 	m.source = source;
 	m.conf = conf_ref(conf);
-	m.memfd = -1;
+	m.memfds = m.reload.memfds = (struct memfds){ -1, -1 };
 	m.counters = -1;
-	m.reload.memfd = -1;
 	log_open("master", (enum log_target)conf->log.target, (enum log_format)conf->log.format);
 	log_set_level((enum log_level)conf->log.level);
 	clock_update();

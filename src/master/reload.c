@@ -20,16 +20,37 @@
 
 #define CONFIRM_SECONDS 5
 
-int reload_memfd(const struct conf *conf)
+static int make_memfd(const struct conf *conf, bool secrets)
 {
 	struct buf b;
 	int fd = -1;
 
 	buf_init(&b, GENERATION_MAX);
-	if (generation_print(conf, &b) == 0)
+	if (generation_print(conf, secrets, &b) == 0)
 		fd = ipc_memfd("inset-generation", b.p, b.len);
+	if (b.p)
+		explicit_bzero(b.p, b.len);
 	buf_fini(&b);
 	return fd;
+}
+
+int reload_memfds(const struct conf *conf, struct memfds *out)
+{
+	out->full = make_memfd(conf, true);
+	out->open = make_memfd(conf, false);
+	if (out->full != -1 && out->open != -1)
+		return 0;
+	reload_close(out);
+	return ERR_NOMEM;
+}
+
+void reload_close(struct memfds *m)
+{
+	if (m->full != -1)
+		close(m->full);
+	if (m->open != -1)
+		close(m->open);
+	*m = (struct memfds){ -1, -1 };
 }
 
 int reload_settle_users(struct conf *conf)
@@ -90,9 +111,7 @@ static void reload_clear(struct master *m)
 	size_t i;
 
 	sockets_close(&r->sockets);
-	if (r->memfd != -1)
-		close(r->memfd);
-	r->memfd = -1;
+	reload_close(&r->memfds);
 	conf_unref(&r->conf);
 	if (r->timer)
 		event_del(r->timer);
@@ -122,12 +141,12 @@ static void reload_commit(struct master *m)
 	uint64_t client = r->client;
 	size_t i;
 
-	close(m->memfd);
+	reload_close(&m->memfds);
 	m->conf = r->conf;
-	m->memfd = r->memfd;
+	m->memfds = r->memfds;
 	m->sockets = r->sockets;
 	r->conf = NULL;
-	r->memfd = -1;
+	r->memfds = (struct memfds){ -1, -1 };
 	r->sockets = (struct sockets){ 0 };
 	for (i = 0; i < m->procs_n; i++)
 		if (fleet_has_generation(&m->procs[i]) && m->procs[i].state == PROC_UP)
@@ -224,8 +243,7 @@ static int reload_prepare(struct master *m, struct err_msg *msg)
 		return err_msg_set(msg, ERR_CONFIG,
 				   "%s: can only be changed by a new start of insetd", fixed);
 	r->conf->generation = ++m->generations;
-	r->memfd = reload_memfd(r->conf);
-	if (r->memfd == -1)
+	if (reload_memfds(r->conf, &r->memfds))
 		return err_msg_set(msg, ERR_NOMEM, "out of memory");
 	return sockets_open(&r->sockets, r->conf, m->workers, &m->sockets, msg);
 }
@@ -263,7 +281,7 @@ static void reload_begin(struct master *m)
 	}
 	for (i = 0; i < m->procs_n && r->active; i++)
 		if (fleet_has_generation(&m->procs[i]) && m->procs[i].state == PROC_UP)
-			fleet_send_generation(&m->procs[i], r->conf->generation, r->memfd,
+			fleet_send_generation(&m->procs[i], r->conf->generation, &r->memfds,
 					      &r->sockets);
 	if (r->active)
 		reload_advance(m); /* nobody there to ask: it counts at once */

@@ -19,8 +19,9 @@ void reload_abort(struct master *m, const char *why);
 /* All children have settled: the reload that waited for it begins. */
 void reload_resume(struct master *m);
 
-/* The configuration as a sealed memfd, or -1. */
-int reload_memfd(const struct conf *conf);
+/* The configuration as sealed memfds: 0, or negative and none. */
+int reload_memfds(const struct conf *conf, struct memfds *out) MUSTCHECK;
+void reload_close(struct memfds *m);
 
 /* Users that are empty become what they stand for. 0 or ERR_NOMEM. */
 int reload_settle_users(struct conf *conf) MUSTCHECK;

@@ -3,7 +3,7 @@
  * state - what the master's parts share. Not for anything outside master/.
  *
  * Invariants
- *   - conf, memfd and sockets are the committed generation's; a child that comes back
+ *   - conf, memfds and sockets are the committed generation's; a child that comes back
  *     always gets these.
  *   - a proc has a pid exactly while it has a channel, except while it is being killed.
  *   - while a reload is under way no other one starts.
@@ -52,11 +52,17 @@ struct proc {
 	char versions[256];
 };
 
+/* A configuration, sealed: with keys for proxies, without for the others. */
+struct memfds {
+	int full;
+	int open;
+};
+
 struct reload {
 	bool wanted; /* as soon as all children have settled */
 	bool active;
 	struct conf *conf; /* owned while active, as are the next two */
-	int memfd;
+	struct memfds memfds;
 	struct sockets sockets;
 	struct event *timer; /* owned */
 	uint64_t client;     /* of the control socket that asked; 0: a signal */
@@ -67,7 +73,7 @@ struct master {
 	struct event_base *base;          /* owned */
 	struct event *signals[4];         /* owned */
 	struct conf *conf;                /* owned reference */
-	int memfd;                        /* owned, sealed */
+	struct memfds memfds;             /* owned */
 	struct sockets sockets;
 	uint64_t generations; /* number of the newest, committed or not */
 	int counters;         /* memfd, owned */

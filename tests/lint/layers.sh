@@ -20,7 +20,7 @@ master: base conf master
 # header pattern: layers that may include it ("main": the files directly in src/)
 libraries='
 libxml/: xmpp rule main
-openssl/: base stream main
+openssl/: base conf stream main
 event2/: stream media web master main
 libconfig: conf main
 jansson: master main

@@ -41,7 +41,7 @@ static int setup(void **state UNUSED)
 		return -1;
 	c->generation = 42;
 	buf_init(&printed, GENERATION_MAX);
-	if (generation_print(c, &printed))
+	if (generation_print(c, true, &printed))
 		return -1;
 	conf_unref(&c);
 	return 0;
@@ -59,6 +59,44 @@ static void seal(uint8_t *p, size_t len)
 	assert_int_equal(hash_sha256(p, len - HASH_SHA256_LEN, p + len - HASH_SHA256_LEN), 0);
 }
 
+/* Keys go to those who end TLS, and to nobody else. */
+static void secrets_only_where_asked_for(void **state UNUSED)
+{
+	static char name[] = "/etc/key.pem", key[] = "-----BEGIN PRIVATE KEY-----", ca[] = "the ca";
+	static char *names[] = { name }, *keys[] = { key };
+	struct conf *c = conf_new(), *read;
+	struct conf_listen *l = c ? conf_add_listen(c, "main") : NULL;
+	struct buf full, open;
+
+	assert_non_null(l);
+	free(l->upstream);
+	l->upstream = strdup("127.0.0.1:1");
+	assert_true(conf_link(c));
+	l->bind = l->certificates = (struct conf_list){ .v = names, .n = 1 };
+	l->keys = (struct conf_list){ .v = keys, .n = 1 };
+	l->upstream_cas = ca;
+	buf_init(&full, GENERATION_MAX);
+	buf_init(&open, GENERATION_MAX);
+	assert_int_equal(generation_print(c, true, &full), 0);
+	assert_int_equal(generation_print(c, false, &open), 0);
+	assert_non_null(memmem(full.p, full.len, key, strlen(key)));
+	assert_null(memmem(open.p, open.len, key, strlen(key)));
+	assert_null(memmem(open.p, open.len, ca, strlen(ca)));
+	l->bind = l->certificates = l->keys = (struct conf_list){ 0 };
+	l->upstream_cas = NULL;
+	conf_unref(&c);
+	assert_int_equal(generation_parse(full.p, full.len, &read, NULL), 0);
+	assert_string_equal(read->listens[0].keys.v[0], key);
+	assert_string_equal(read->listens[0].upstream_cas, ca);
+	conf_unref(&read);
+	assert_int_equal(generation_parse(open.p, open.len, &read, NULL), 0);
+	assert_int_equal(read->listens[0].keys.n, 0);
+	assert_null(read->listens[0].upstream_cas);
+	conf_unref(&read);
+	buf_fini(&full);
+	buf_fini(&open);
+}
+
 static void round_trip(void **state UNUSED)
 {
 	struct buf again;
@@ -74,7 +112,7 @@ static void round_trip(void **state UNUSED)
 	assert_int_equal(c->workers, 7);
 	assert_int_equal(c->limits.per_sender.per_ms, 1000);
 	buf_init(&again, GENERATION_MAX);
-	assert_int_equal(generation_print(c, &again), 0);
+	assert_int_equal(generation_print(c, true, &again), 0);
 	assert_int_equal(again.len, printed.len);
 	assert_memory_equal(again.p, printed.p, printed.len);
 	buf_fini(&again);
@@ -168,7 +206,7 @@ static void a_small_buffer_is_full(void **state UNUSED)
 
 	assert_non_null(c);
 	buf_init(&b, 100);
-	assert_int_equal(generation_print(c, &b), ERR_FULL);
+	assert_int_equal(generation_print(c, true, &b), ERR_FULL);
 	buf_fini(&b);
 	conf_unref(&c);
 }
@@ -177,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
+		cmocka_unit_test(secrets_only_where_asked_for),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_flipped_byte_is_refused),
 		cmocka_unit_test(hostile_bodies_do_no_harm),
