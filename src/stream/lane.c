@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "stream/features.h"
 #include "stream/learn.h"
 #include "xmpp/ns.h"
 
@@ -217,6 +218,28 @@ static const uint8_t *feed_unit(struct feed *x, size_t *len_out)
 	return l->pending.p;
 }
 
+/* False: the features leave as they came. */
+static bool feed_strip_features(struct feed *x, const uint8_t *p, size_t len)
+{
+	struct buf out;
+	bool stripped;
+
+	if (x->l->dir != LANE_S2C || !lane_may_read(x->l, len))
+		return false;
+	buf_init(&out, len);
+	stripped = features_strip(x->l, p, len, &out);
+	if (stripped) {
+		if (!x->kept)
+			feed_put(x, x->p + x->run, x->unit - x->run);
+		x->run = x->pos;
+		x->kept = false;
+		feed_put(x, out.p, out.len);
+		feed_flush(x);
+	}
+	buf_fini(&out);
+	return stripped;
+}
+
 static void feed_kept_unit(struct feed *x)
 {
 	struct lane *l = x->l;
@@ -228,6 +251,8 @@ static void feed_kept_unit(struct feed *x)
 		return;
 	if (l->dir == LANE_S2C && len <= b->listen->max_stanza)
 		learn_unit(b, l, p, len);
+	if (l->kind == UNIT_FEATURES && feed_strip_features(x, p, len))
+		return;
 	if (l->wanted &&
 	    chain_has_needle(b->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind, p, len) &&
 	    lane_may_read(l, len) && feed_filter(x, p, len))

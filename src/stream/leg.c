@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,19 +18,34 @@
 /* A lane stops long before: it reads no more while a leg is full. */
 #define LEG_OUT_MAX (256u * 1024 * 1024)
 
+/* Bytes that one TLS record carries. */
+#define TLS_RECORD (16 * 1024)
+
 static void leg_on_event(evutil_socket_t fd, short what, void *arg);
+
+static short leg_events(const struct leg *leg)
+{
+	bool reads = leg->wants_read && !leg->eof && !leg->connecting;
+	bool writes = leg->connecting || leg_backlog(leg) || leg->shut_due;
+
+	if (LIKELY(!leg->tls))
+		return (short)((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
+	if (leg->securing)
+		return tls_wants_write(leg->tls) ? EV_WRITE : EV_READ;
+	if (leg->read_wants_write && reads)
+		return EV_WRITE;
+	if (leg->write_wants_read && writes)
+		return EV_READ;
+	return (short)((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
+}
 
 /* Registers for exactly what is wanted now. A failed write is told from the loop at once. */
 static void leg_register(struct leg *leg)
 {
-	short events = 0;
+	short events = leg_events(leg);
 
 	if (leg->fd == -1)
 		return;
-	if (leg->wants_read && !leg->eof && !leg->connecting)
-		events |= EV_READ;
-	if (leg->connecting || leg_backlog(leg) || leg->shut_due)
-		events |= EV_WRITE;
 	if (events != leg->events) {
 		if (leg->events)
 			event_del(&leg->ev);
@@ -58,13 +74,106 @@ static void leg_tell(struct leg *leg, enum leg_event event, int err)
 {
 	struct leg_news news = { .event = event, .err = err };
 
+	if (event == LEG_ERROR && leg->tls && !err)
+		news.why = tls_error(leg->tls);
 	leg->env->fn(leg, &news);
 }
+
+/* --- bytes, in the clear or by TLS -------------------------------------------------------- */
+
+/* As recv(). What TLS has already taken from the socket no event tells of: comes again at once. */
+static ssize_t leg_receive_tls(struct leg *leg)
+{
+	size_t got = 0;
+	ssize_t n;
+
+	do {
+		n = tls_read(leg->tls, leg->env->read_buffer + got, LEG_READ_MAX - got);
+		if (n > 0)
+			got += (size_t)n;
+	} while (n > 0 && got < LEG_READ_MAX);
+	leg->read_wants_write = n == ERR_AGAIN && tls_wants_write(leg->tls);
+	if (got) {
+		if (n != ERR_AGAIN && (n <= 0 || tls_has_pending(leg->tls)))
+			event_active(&leg->ev, EV_READ, 0);
+		return (ssize_t)got;
+	}
+	if (n < 0)
+		errno = n == ERR_AGAIN ? EAGAIN : 0;
+	return n < 0 ? -1 : 0;
+}
+
+static ssize_t leg_receive(struct leg *leg)
+{
+	if (LIKELY(!leg->tls))
+		return recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX, 0);
+	return leg_receive_tls(leg);
+}
+
+/* As send(), but takes all that the socket takes. */
+static ssize_t leg_send_tls(struct leg *leg, const uint8_t *p, size_t len)
+{
+	size_t done = 0;
+	ssize_t n = 0;
+
+	while (done < len && (n = tls_write(leg->tls, p + done, len - done)) > 0)
+		done += (size_t)n;
+	leg->write_wants_read = n == ERR_AGAIN && !tls_wants_write(leg->tls);
+	if (done || n >= 0)
+		return (ssize_t)done;
+	errno = n == ERR_AGAIN ? EAGAIN : EPIPE;
+	return -1;
+}
+
+static ssize_t leg_send(struct leg *leg, const uint8_t *p, size_t len)
+{
+	if (LIKELY(!leg->tls))
+		return send(leg->fd, p, len, MSG_NOSIGNAL);
+	return leg_send_tls(leg, p, len);
+}
+
+/* Pieces that fit go into one record. */
+static ssize_t leg_sendv_tls(struct leg *leg, const struct iovec *v, int n)
+{
+	static uint8_t together[TLS_RECORD];
+	ssize_t sum = 0, done;
+	size_t len = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		len += v[i].iov_len;
+	if (len <= sizeof(together)) {
+		len = 0;
+		for (i = 0; i < n; i++) {
+			memcpy(together + len, v[i].iov_base, v[i].iov_len);
+			len += v[i].iov_len;
+		}
+		return leg_send_tls(leg, together, len);
+	}
+	for (i = 0; i < n; i++) {
+		done = leg_send_tls(leg, v[i].iov_base, v[i].iov_len);
+		if (done == -1)
+			return sum ? sum : -1;
+		sum += done;
+		if ((size_t)done < v[i].iov_len)
+			break;
+	}
+	return sum;
+}
+
+static ssize_t leg_sendv(struct leg *leg, const struct iovec *v, int n)
+{
+	if (n == 1)
+		return leg_send(leg, v[0].iov_base, v[0].iov_len);
+	return LIKELY(!leg->tls) ? writev(leg->fd, v, n) : leg_sendv_tls(leg, v, n);
+}
+
+/* --- events ------------------------------------------------------------------------------ */
 
 static void leg_on_read(struct leg *leg)
 {
 	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
-	ssize_t n = recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX, 0);
+	ssize_t n = leg_receive(leg);
 
 	if (n > 0) {
 		leg->received += (size_t)n;
@@ -98,6 +207,8 @@ static void leg_do_shutdown(struct leg *leg)
 		return;
 	leg->shut_due = false;
 	leg->shut = true;
+	if (leg->tls)
+		tls_close_notify(leg->tls);
 	(void)shutdown(leg->fd, SHUT_WR); /* fails only if the peer is gone; reading will tell */
 }
 
@@ -106,7 +217,7 @@ static void leg_on_write(struct leg *leg)
 	bool told = false;
 
 	if (leg_backlog(leg)) {
-		ssize_t n = send(leg->fd, leg->out.p + leg->out_at, leg_backlog(leg), MSG_NOSIGNAL);
+		ssize_t n = leg_send(leg, leg->out.p + leg->out_at, leg_backlog(leg));
 
 		if (n == -1) {
 			if (errno != EAGAIN && errno != EINTR)
@@ -139,6 +250,29 @@ static void leg_on_connect(struct leg *leg)
 	leg_tell(leg, err ? LEG_ERROR : LEG_CONNECTED, err);
 }
 
+static void leg_on_handshake(struct leg *leg)
+{
+	int rc = tls_handshake(leg->tls);
+
+	if (rc == 0)
+		leg->securing = false;
+	leg_register(leg);
+	if (rc == 0)
+		leg_tell(leg, LEG_SECURED, 0);
+	else if (rc != ERR_AGAIN)
+		leg_tell(leg, LEG_ERROR, 0);
+}
+
+/* TLS can need the one to do the other. */
+static short leg_turn_round(const struct leg *leg, short what)
+{
+	if (leg->read_wants_write && (what & EV_WRITE))
+		what |= EV_READ;
+	if (leg->write_wants_read && (what & EV_READ))
+		what |= EV_WRITE;
+	return what;
+}
+
 static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 {
 	struct leg *leg = arg;
@@ -157,6 +291,12 @@ static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 		leg_on_connect(leg);
 		return;
 	}
+	if (leg->securing) {
+		leg_on_handshake(leg);
+		return;
+	}
+	if (leg->tls)
+		what = leg_turn_round(leg, what);
 	if (what & EV_WRITE)
 		leg_on_write(leg);
 	if ((what & EV_READ) && leg->fd != -1 && leg->wants_read && !leg->eof)
@@ -215,9 +355,22 @@ void leg_close(struct leg *leg)
 	leg->full = false;
 	leg->connecting = false;
 	leg->shut_due = false;
+	leg->securing = false;
+	tls_free(&leg->tls);
 	if (leg->fd != -1)
 		close(leg->fd);
 	leg->fd = -1;
+}
+
+int leg_secure(struct leg *leg, struct tls_context *context, const char *domain)
+{
+	BUG_ON(leg->tls || leg_backlog(leg));
+	leg->tls = tls_new(context, leg->fd, domain);
+	if (!leg->tls)
+		return ERR_NOMEM;
+	leg->securing = true;
+	leg_register(leg);
+	return leg->error ? ERR_NOMEM : 0;
 }
 
 void leg_set_read(struct leg *leg, bool on)
@@ -226,6 +379,8 @@ void leg_set_read(struct leg *leg, bool on)
 		return;
 	leg->wants_read = on;
 	leg_register(leg);
+	if (on && leg->tls && !leg->securing && leg->events && tls_has_pending(leg->tls))
+		event_active(&leg->ev, EV_READ, 0);
 }
 
 static void leg_queue(struct leg *leg, const struct iovec *v, int n, size_t skip)
@@ -258,9 +413,8 @@ void leg_writev(struct leg *leg, const struct iovec *v, int n)
 		return;
 	for (i = 0; i < n; i++)
 		len += v[i].iov_len;
-	if (was_idle && !leg->connecting) {
-		done = n == 1 ? send(leg->fd, v[0].iov_base, len, MSG_NOSIGNAL)
-			      : writev(leg->fd, v, n);
+	if (was_idle && !leg->connecting && !leg->securing) {
+		done = leg_sendv(leg, v, n);
 		if (done == -1 && errno != EAGAIN && errno != EINTR) {
 			leg->error = errno;
 			leg_register(leg);

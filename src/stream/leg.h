@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * leg - one side of a session: a socket and what it has not taken yet.
+ * leg - one side of a session: a socket, its TLS, and what it has not taken yet.
  *
  * Reads into the one buffer that all legs of a process share, writes straight on and keeps
  * only the rest. Knows nothing of units or of the other leg; session.c joins two legs.
@@ -22,11 +22,13 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "stream/tls.h"
 
 #define LEG_READ_MAX (64 * 1024)
 
 enum leg_event {
 	LEG_CONNECTED,
+	LEG_SECURED, /* the handshake that leg_secure() began is done */
 	LEG_DATA,    /* bytes, valid during the call */
 	LEG_DRAINED, /* room again after leg_is_full(), or all has been taken */
 	LEG_EOF,
@@ -39,6 +41,7 @@ struct leg_news {
 	const uint8_t *p;
 	size_t len;
 	int err;
+	const char *why; /* LEG_ERROR: what TLS says; NULL: see err */
 };
 typedef void (*leg_fn)(struct leg *leg, const struct leg_news *news);
 
@@ -55,6 +58,7 @@ struct leg {
 	struct event ev;
 	struct leg_env *env; /* borrowed */
 	void *owner;         /* the session; borrowed */
+	struct tls *tls;     /* owned; NULL: in the clear */
 	struct list waiting;
 	int64_t progress; /* when the peer last took something, or had nothing to take */
 	struct buf out;   /* not taken yet: from out_at on */
@@ -67,6 +71,9 @@ struct leg {
 	short events; /* EV_READ | EV_WRITE as registered; 0: not registered */
 	uint8_t side; /* which of the session's legs */
 	bool connecting;
+	bool securing;         /* in the handshake */
+	bool write_wants_read; /* TLS must read before it can write */
+	bool read_wants_write;
 	bool wants_read;
 	bool full;
 	bool shut_due; /* shut down for writing as soon as all is taken */
@@ -81,6 +88,11 @@ int leg_open(struct leg *leg, int fd) MUSTCHECK;
 /* Starts to connect; LEG_CONNECTED or LEG_ERROR follows from the loop. 0 or ERR_CONNECT. */
 int leg_connect(struct leg *leg, const struct sockaddr *sa, socklen_t len) MUSTCHECK;
 void leg_close(struct leg *leg);
+/*
+ * From here on TLS: LEG_SECURED or LEG_ERROR follows from the loop. Nothing may be waiting to be
+ * written. domain as in tls_new(). 0 or ERR_NOMEM.
+ */
+int leg_secure(struct leg *leg, struct tls_context *context, const char *domain) MUSTCHECK;
 
 void leg_set_read(struct leg *leg, bool on);
 /* Writes or queues. Failures come later as LEG_ERROR. */

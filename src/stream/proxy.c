@@ -31,7 +31,9 @@
 struct proxy_set {
 	struct listener v[LISTENERS_MAX];
 	size_t n;
-	struct conf *conf; /* one reference */
+	struct conf *conf;                          /* one reference */
+	struct tls_context *tls[2 * LISTENERS_MAX]; /* references: built before they are needed */
+	size_t tls_n;
 };
 
 /* A socket of another proxy that is away. */
@@ -61,6 +63,8 @@ static void set_fini(struct proxy_set *s)
 {
 	while (s->n)
 		listener_fini(&s->v[--s->n]);
+	while (s->tls_n)
+		tls_context_put(&s->tls[--s->tls_n]);
 	conf_unref(&s->conf);
 }
 
@@ -82,6 +86,30 @@ static void loans_end(void)
 
 /* --- messages of the master ------------------------------------------------------------ */
 
+/* Certificates that cannot be used refuse the generation. */
+static int set_open_tls(struct proxy_set *s, struct err_msg *msg)
+{
+	size_t i;
+
+	for (i = 0; i < s->conf->listens_n && i < LISTENERS_MAX; i++) {
+		const struct conf_listen *l = &s->conf->listens[i];
+
+		if (l->tls != CONF_TLS_OFF) {
+			s->tls[s->tls_n] = tls_context_get(s->conf, l, false, msg);
+			if (!s->tls[s->tls_n])
+				return ERR_TLS;
+			s->tls_n++;
+		}
+		if (strncmp(l->upstream, "tls://", 6) == 0) {
+			s->tls[s->tls_n] = tls_context_get(s->conf, l, true, msg);
+			if (!s->tls[s->tls_n])
+				return ERR_TLS;
+			s->tls_n++;
+		}
+	}
+	return 0;
+}
+
 static int on_generation(void)
 {
 	uint64_t generation = ipc_get_u64(&in);
@@ -96,6 +124,10 @@ static int on_generation(void)
 		rc = ipc_memfd_map(fd, GENERATION_MAX, &p, &len);
 	if (!rc)
 		rc = generation_parse(p, len, &proxy.pending->conf, &msg);
+	if (!rc)
+		rc = set_open_tls(proxy.pending, &msg);
+	if (rc)
+		set_fini(proxy.pending);
 	if (p)
 		munmap((void *)(uintptr_t)p, len);
 	if (fd != -1)
@@ -135,7 +167,10 @@ bad:
 
 static int proxy_confine(const struct conf *conf)
 {
-	const struct confine confine = { .user = conf->user };
+	/* Authorities for tls:// upstreams, which OpenSSL reads when it needs them. */
+	const char *paths[] = { "/etc/ssl/certs", "/usr/lib/ssl", "/usr/share/ca-certificates",
+				"/usr/local/share/ca-certificates", NULL };
+	const struct confine confine = { .user = conf->user, .read_paths = paths };
 	struct err_msg msg = { 0 };
 
 	if (proxy.confined)

@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "conf/value.h"
 #include "stream/pool.h"
@@ -79,32 +78,27 @@ void session_end(struct session *s, const char *reason)
 /* A stream header of our own, for a client that has had none. */
 static void session_say_header(struct session *s)
 {
-	struct leg *client = &s->leg[SESSION_CLIENT];
-	const char *to = s->lanes.to;
-	uint8_t random[8];
 	struct buf b;
 	struct iovec v;
-	size_t i;
-	int rc;
 
 	buf_init(&b, 16384);
-	rc = buf_printf(&b,
-			"<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' "
-			"version='1.0' id='",
-			NS_CLIENT, NS_STREAM);
-	hash_random(random, sizeof(random));
-	for (i = 0; i < sizeof(random) && !rc; i++)
-		rc = buf_printf(&b, "%02x", random[i]);
-	/* Raw as it came: it has passed the framer; only our own quote would end it early. */
-	if (!rc && to && !strchr(to, '\''))
-		rc = buf_printf(&b, "' from='%s", to);
-	if (!rc)
-		rc = buf_add_str(&b, "'>");
-	if (!rc) {
+	/* Raw as it came: it has passed the framer. */
+	if (greeting_header(&b, s->lanes.to) == 0) {
 		v = (struct iovec){ .iov_base = b.p, .iov_len = b.len };
-		leg_writev(client, &v, 1);
+		leg_writev(&s->leg[SESSION_CLIENT], &v, 1);
 	}
 	buf_fini(&b);
+}
+
+/* What the greeting has to say. */
+static void session_say_greeting(struct session *s)
+{
+	struct buf *out = &s->greeting->out;
+	struct iovec v = { .iov_base = out->p, .iov_len = out->len };
+
+	if (out->len)
+		leg_writev(&s->leg[SESSION_CLIENT], &v, 1);
+	buf_clear(out);
 }
 
 /* One stream error and the stream's end, if that leg's stream is where they can stand. */
@@ -115,8 +109,13 @@ static void session_say_error(struct session *s, int side, int err)
 	char text[256];
 	struct iovec v = { .iov_base = text };
 
-	if (!condition || s->lanes.opaque || s->leg[side].fd == -1)
+	if (!condition || s->lanes.opaque || s->leg[side].fd == -1 || s->leg[side].securing)
 		return;
+	if (s->greeting) {
+		greeting_fail(s->greeting, err, s->reason);
+		session_say_greeting(s);
+		return;
+	}
 	if (side == SESSION_CLIENT && !towards->headed && !towards->closed && !towards->eof &&
 	    towards->mode == LANE_BETWEEN)
 		session_say_header(s);
@@ -319,9 +318,119 @@ static void session_on_eof(struct session *s, int side)
 {
 	if (s->state == SESSION_REFUSING)
 		session_end(s, err_str(ERR_CONNECT));
+	else if (s->state == SESSION_GREETING || s->state == SESSION_SECURING)
+		session_end(s, "client left before TLS");
 	else if (session_relays(s) && lane_end(&s->lanes.lane[side]))
 		session_end(s, err_str(ERR_NOMEM));
 	session_settle(s);
+}
+
+/* --- TLS ------------------------------------------------------------------------------- */
+
+static void session_connect(struct session *s)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+	bool tls;
+
+	if (value_server(s->lanes.listen->upstream, &ss, &len, &tls) ||
+	    leg_connect(&s->leg[SESSION_SERVER], (const struct sockaddr *)&ss, len))
+		session_refuse(s, "cannot connect");
+}
+
+/* The handshake with the client. */
+static void session_secure(struct session *s, const char *domain)
+{
+	struct err_msg msg = { 0 };
+	struct tls_context *context = tls_context_get(s->conf, s->lanes.listen, false, &msg);
+
+	if (!context || leg_secure(&s->leg[SESSION_CLIENT], context, domain))
+		session_end(s, err_str(ERR_NOMEM));
+	tls_context_put(&context);
+}
+
+/* The server is there: now its handshake, or none. */
+static void session_on_connected(struct session *s)
+{
+	struct tls_context *context;
+	struct err_msg msg = { 0 };
+
+	if (strncmp(s->lanes.listen->upstream, "tls://", 6) != 0) {
+		session_set_state(s, SESSION_HEADER);
+		session_settle(s);
+		return;
+	}
+	context = tls_context_get(s->conf, s->lanes.listen, true, &msg);
+	if (!context || leg_secure(&s->leg[SESSION_SERVER], context, NULL))
+		session_refuse(s, err_str(ERR_NOMEM));
+	tls_context_put(&context);
+}
+
+static void session_on_secured(struct session *s, const struct leg *leg)
+{
+	log_debug("session secured sess=%06llx leg=%s version=%s cipher=%s",
+		  (unsigned long long)s->id, leg->side == SESSION_CLIENT ? "client" : "server",
+		  tls_version(leg->tls), tls_cipher(leg->tls));
+	if (leg->side == SESSION_SERVER) {
+		session_set_state(s, SESSION_HEADER);
+		session_settle(s);
+		return;
+	}
+	leg_set_read(&s->leg[SESSION_CLIENT], false);
+	session_set_state(s, SESSION_CONNECTING);
+	session_connect(s);
+}
+
+static void session_on_greeting(struct session *s, const struct leg_news *news)
+{
+	enum greeting_next next = greeting_feed(s->greeting, news->p, news->len);
+	struct iovec v = { .iov_base = (void *)(uintptr_t)greeting_proceed,
+			   .iov_len = strlen(greeting_proceed) };
+	char *domain;
+
+	session_say_greeting(s);
+	if (next == GREETING_MORE)
+		return;
+	if (next == GREETING_END) {
+		s->outcome = METRIC_SESSIONS_FAILED;
+		session_begin_closing(s, s->greeting->reason);
+		return;
+	}
+	leg_writev(&s->leg[SESSION_CLIENT], &v, 1);
+	domain = s->greeting->to;
+	s->greeting->to = NULL;
+	greeting_free(&s->greeting);
+	session_set_state(s, SESSION_SECURING);
+	if (leg_backlog(&s->leg[SESSION_CLIENT]))
+		session_end(s, "client takes nothing"); /* a hundred bytes, and it reads none */
+	else
+		session_secure(s, domain);
+	free(domain);
+}
+
+/* --- legs ------------------------------------------------------------------------------ */
+
+static void session_on_broken(struct session *s, struct leg *leg, const struct leg_news *news)
+{
+	const char *why = news->why ? news->why : strerror(news->err);
+
+	if (s->state == SESSION_CONNECTING && leg->side == SESSION_SERVER) {
+		session_refuse(s, why);
+		return;
+	}
+	if (s->state == SESSION_SECURING) {
+		counter_inc(METRIC_TLS_FAILED);
+		s->outcome = METRIC_SESSIONS_FAILED;
+		session_end(s, why);
+		return;
+	}
+	leg_close(leg);
+	if (s->state == SESSION_CLOSING) {
+		session_settle(s);
+		return;
+	}
+	s->outcome = METRIC_SESSIONS_FAILED;
+	session_end(s, leg->side == SESSION_CLIENT ? "client broke off" : "server broke off");
 }
 
 void session_on_leg(struct leg *leg, const struct leg_news *news)
@@ -330,11 +439,16 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 
 	switch (news->event) {
 	case LEG_CONNECTED:
-		session_set_state(s, SESSION_HEADER);
-		session_settle(s);
+		session_on_connected(s);
+		break;
+	case LEG_SECURED:
+		session_on_secured(s, leg);
 		break;
 	case LEG_DATA:
-		session_on_data(s, leg->side, news);
+		if (s->state == SESSION_GREETING)
+			session_on_greeting(s, news);
+		else
+			session_on_data(s, leg->side, news);
 		break;
 	case LEG_DRAINED:
 		lane_resume(&s->lanes.lane[!leg->side]);
@@ -344,18 +458,7 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 		session_on_eof(s, leg->side);
 		break;
 	case LEG_ERROR:
-		if (s->state == SESSION_CONNECTING && leg->side == SESSION_SERVER) {
-			session_refuse(s, strerror(news->err));
-			break;
-		}
-		leg_close(leg);
-		if (s->state == SESSION_CLOSING) {
-			session_settle(s);
-			break;
-		}
-		s->outcome = METRIC_SESSIONS_FAILED;
-		session_end(s,
-			    leg->side == SESSION_CLIENT ? "client broke off" : "server broke off");
+		session_on_broken(s, leg, news);
 		break;
 	}
 }
@@ -420,6 +523,12 @@ bool session_check_timeout(struct session *s)
 	int64_t age = clock_now() - s->entered;
 
 	switch ((enum session_state)s->state) {
+	case SESSION_GREETING:
+	case SESSION_SECURING:
+		if (age < c->handshake_timeout)
+			return false;
+		session_fail(s, SESSION_CLIENT, ERR_TIMEOUT, "no TLS in time");
+		return true;
 	case SESSION_CONNECTING:
 		if (age < CONNECT_MS)
 			return false;
@@ -453,14 +562,30 @@ bool session_check_timeout(struct session *s)
 	return false;
 }
 
-static void session_connect(struct session *s)
+/* What comes first: TLS, or the server. */
+static void session_begin(struct session *s)
 {
-	struct sockaddr_storage ss;
-	socklen_t len;
+	static const uint8_t first[] = { [CONF_TLS_OFF] = SESSION_CONNECTING,
+					 [CONF_TLS_STARTTLS] = SESSION_GREETING,
+					 [CONF_TLS_DIRECT] = SESSION_SECURING };
+	int tls = s->lanes.listen->tls;
 
-	if (value_address(s->lanes.listen->upstream, &ss, &len) ||
-	    leg_connect(&s->leg[SESSION_SERVER], (const struct sockaddr *)&ss, len))
-		session_refuse(s, "cannot connect");
+	if (tls == CONF_TLS_OFF) {
+		session_connect(s);
+		return;
+	}
+	list_remove(&s->link);
+	s->state = first[tls];
+	list_add_tail(&s->pool->state[s->state], &s->link);
+	if (tls == CONF_TLS_DIRECT) {
+		session_secure(s, NULL);
+		return;
+	}
+	s->greeting = greeting_new(2 * s->lanes.conf->limits.header);
+	if (s->greeting)
+		leg_set_read(&s->leg[SESSION_CLIENT], true);
+	else
+		session_end(s, err_str(ERR_NOMEM));
 }
 
 void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
@@ -501,7 +626,7 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 	if (leg_open(&s->leg[SESSION_CLIENT], fd) || !s->lanes.chain)
 		session_end(s, err_str(ERR_NOMEM));
 	else
-		session_connect(s);
+		session_begin(s);
 }
 
 void session_free(struct session **s)
@@ -509,6 +634,7 @@ void session_free(struct session **s)
 	if (!*s)
 		return;
 	list_remove(&(*s)->link);
+	greeting_free(&(*s)->greeting);
 	lanes_fini(&(*s)->lanes);
 	chain_free(&(*s)->lanes.chain);
 	conf_unref(&(*s)->conf);

@@ -17,6 +17,7 @@
 
 #include "base/counters.h"
 #include "stream/gate.h"
+#include "stream/greeting.h"
 #include "stream/lane.h"
 #include "stream/leg.h"
 
@@ -48,6 +49,7 @@ struct session {
 	uint64_t generation; /* newest that it has looked at */
 	struct filter_host host;
 	struct lanes lanes;
+	struct greeting *greeting; /* owned; while the client has no TLS yet */
 	struct leg leg[2];
 	struct session_held held[2];
 	uint8_t state;       /* enum session_state */

@@ -290,10 +290,13 @@ def test_decoders_killed_over_and_over(start, upstream, media):
     stop = threading.Event()
 
     def killer():
-        while not stop.wait(0.02):
+        killed = set()
+        # 20 that die before they got a picture would be too much of it: a minute without decoders.
+        while not stop.wait(0.02) and len(killed) < 18:
             for pid in daemon.scaler_children():
                 try:
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
                 except ProcessLookupError:
                     pass
     thread = threading.Thread(target=killer)

@@ -21,7 +21,7 @@ autoping=0
 
 
 class Profanity:
-    def __init__(self, folder, user, port):
+    def __init__(self, folder, user, port, tls='disable', ca=None):
         self.home = Path(folder)
         self.log = self.home / 'profanity.log'
         self.user = user
@@ -31,10 +31,12 @@ class Profanity:
         self.env = dict(os.environ, HOME=str(self.home), XDG_CONFIG_HOME=str(self.home / 'config'),
                         XDG_DATA_HOME=str(self.home / 'data'), LC_ALL='C.UTF-8', TERM='screen')
         self.env.pop('TMUX', None)
+        if ca:
+            self.env['SSL_CERT_FILE'] = str(ca)
         self._tmux('new-session', '-d', '-x', '200', '-y', '30', f"profanity -l DEBUG -f '{self.log}'")
         try:
             wait_for(lambda: self.log.exists() and 'Starting Profanity' in self._text(), 'Profanity is up')
-            self.type(f'/connect {user}@localhost/prof server 127.0.0.1 port {port} tls disable')
+            self.type(f'/connect {user}@localhost/prof server 127.0.0.1 port {port} tls {tls}')
             wait_for(lambda: 'password' in self.screen().lower(), 'Profanity asks for the password')
             self.type(user + 'pw', secret=True)
             wait_for(lambda: 'features_received upload.localhost' in self._text(), 'Profanity has found the file share')

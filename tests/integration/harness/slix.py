@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""slixmpp clients (Python, libexpat), in the clear: TLS is not what these tests are about.
+"""slixmpp clients (Python, libexpat), in the clear unless told otherwise.
 
 Used inside asyncio.run(); `raw` keeps the bytes as they came from the socket.
 """
@@ -12,11 +12,12 @@ PLUGINS = ('xep_0030', 'xep_0045', 'xep_0066', 'xep_0199', 'xep_0363')
 
 
 class Client(slixmpp.ClientXMPP):
-    def __init__(self, user, port, resumption=False):
+    def __init__(self, user, port, resumption=False, tls='off', ca=None):
         super().__init__(f'{user}@localhost/slix', user + 'pw')
         for plugin in PLUGINS + (('xep_0198',) if resumption else ()):
             self.register_plugin(plugin)
-        self['feature_mechanisms'].unencrypted_plain = True
+        self['feature_mechanisms'].unencrypted_plain = tls == 'off'
+        self.tls, self.ca_certs = tls, ca
         self.port, self.raw, self.problem = port, b'', None
         self.messages = asyncio.Queue()
         self.presences = asyncio.Queue()
@@ -44,10 +45,16 @@ class Client(slixmpp.ClientXMPP):
 
     async def start(self, timeout=30):
         """Connected, logged in, roster there, presence sent."""
-        self.connect(('127.0.0.1', self.port), use_ssl=False, force_starttls=False, disable_starttls=True)
+        self.connect(('127.0.0.1', self.port), use_ssl=self.tls == 'direct', force_starttls=self.tls == 'starttls',
+                     disable_starttls=self.tls != 'starttls')
         await asyncio.wait_for(self.ready.wait(), timeout)
         assert not self.problem, self.problem
         return self
+
+    def tls_version(self):
+        """force_starttls of slixmpp 1.8.3 does not force: look."""
+        found = self.transport.get_extra_info('ssl_object')
+        return found and found.version()
 
     async def next_message(self, mid, timeout=30):
         """The message with this id; others (archived, offline) are passed over."""
