@@ -24,7 +24,7 @@
 #include "base/list.h"
 #include "stream/tls.h"
 
-#define LEG_READ_MAX (64 * 1024)
+#define LEG_READ_MAX (32 * 1024)
 
 enum leg_event {
 	LEG_CONNECTED,

@@ -6,6 +6,7 @@ import asyncio
 import re
 
 import pytest
+import slixmpp
 
 from harness import pictures
 from harness.insetd import Insetd
@@ -194,3 +195,48 @@ def test_slixmpp_sends_and_profanity_gets_the_thumbnail(front, media, tmp_path):
             profanity.stop()
         await alice.end()
     asyncio.run(talk())
+
+
+# --- components (XEP-0114) -------------------------------------------------------------------
+
+def test_component_sends_a_picture(tmp_path, front, prosody, media):
+    """A bridge's stream: no features, stanzas with `from`, thumbnails for what it sends."""
+    daemon = Insetd(tmp_path, f'127.0.0.1:{prosody.component_port}', {'fetch.allow-origin': [media.origin]})
+
+    async def talk():
+        bob = await Client('bob', front.port).start()
+        robot = slixmpp.ComponentXMPP('robot.localhost', 'secret', '127.0.0.1', daemon.port)
+        robot.register_plugin('xep_0066')
+        started, answers = asyncio.Event(), asyncio.Queue()
+        robot.add_event_handler('session_start', lambda _: started.set())
+        robot.add_event_handler('message', answers.put_nowait)
+        robot.connect()
+        await asyncio.wait_for(started.wait(), 30)
+        message = robot.make_message(mto='bob@localhost/slix', mfrom='carol@robot.localhost', mtype='chat',
+                                     mbody='look')
+        message['id'] = 'from-robot'
+        message['oob']['url'] = media.put(pictures.jpeg())
+        message.send()
+        await bob.next_message('from-robot')
+        one_thumbnail(stanza_bytes(bob.raw, 'from-robot'))
+        bob.make_message(mto='carol@robot.localhost', mbody='nice', mtype='chat').send()
+        answer = await asyncio.wait_for(answers.get(), 30)
+        assert (answer['body'], answer['to'].bare) == ('nice', 'carol@robot.localhost')
+        robot.disconnect()
+        await end(bob)
+    asyncio.run(talk())
+    daemon.stop()
+
+
+def test_component_with_a_wrong_secret(tmp_path, prosody):
+    daemon = Insetd(tmp_path, f'127.0.0.1:{prosody.component_port}')
+
+    async def talk():
+        robot = slixmpp.ComponentXMPP('robot.localhost', 'wrong', '127.0.0.1', daemon.port)
+        ended = asyncio.Event()
+        robot.add_event_handler('stream_error', lambda _: ended.set())
+        robot.connect()
+        await asyncio.wait_for(ended.wait(), 30)
+        robot.abort()
+    asyncio.run(talk())
+    daemon.stop()

@@ -20,6 +20,7 @@ network_backend = "epoll"
 network_settings = {{ nagle = false; tcp_backlog = 1024 }}
 log = {{ debug = "{folder}/prosody.log" }}
 storage = "internal"
+smacks_max_queue_size = 10000
 authentication = "internal_hashed"
 modules_enabled = {{
 	"roster"; "saslauth"; "disco"; "ping"; "posix"; "private"; "vcard4"; "pep"; "blocklist"; "carbons";
@@ -31,6 +32,8 @@ c2s_direct_tls_ports = {{ }}
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 certificates = "{folder}/data"
+component_ports = {{ {component_port} }}
+component_interfaces = {{ "127.0.0.1" }}
 http_ports = {{ {http_port} }}
 https_ports = {{ }}
 http_interfaces = {{ "127.0.0.1" }}
@@ -49,13 +52,16 @@ Component "upload.localhost" "http_file_share"
 	http_file_share_size_limit = 20 * 1024 * 1024
 	http_file_share_safe_file_types = {{ "image/*" }}
 	http_external_url = "http://{http_name}:{http_port}/"
+
+Component "robot.localhost"
+	component_secret = "secret"
 '''
 
 
 class Prosody:
     def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost'):
         self.folder = Path(folder)
-        self.port, self.http_port = free_port(), free_port()
+        self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
         self.origin = f'http://{http_name}:{self.http_port}'
         accounts = self.folder / 'data' / 'localhost' / 'accounts'
         rosters = self.folder / 'data' / 'localhost' / 'roster'
@@ -67,7 +73,7 @@ class Prosody:
                                for u in users if u != user)
             (rosters / f'{user}.dat').write_text(f'return {{ [false] = {{ ["version"] = 1 }};\n{contacts} }};\n')
         conf = self.folder / 'prosody.cfg.lua'
-        conf.write_text(CONF.format(folder=self.folder, port=self.port, http_port=self.http_port,
+        conf.write_text(CONF.format(folder=self.folder, port=self.port, http_port=self.http_port, component_port=self.component_port,
                                     http_name=http_name))
         self.process = Process(['prosody', '--config', conf, '-F'], self.folder, 'prosody-out',
                                env=dict(os.environ, HOME=str(self.folder)))
@@ -76,6 +82,9 @@ class Prosody:
     @property
     def upstream(self):
         return f'127.0.0.1:{self.port}'
+
+    def log_size(self):
+        return (self.folder / 'prosody.log').stat().st_size
 
     def log(self):
         return (self.folder / 'prosody.log').read_text(errors='replace')
