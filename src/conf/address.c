@@ -239,6 +239,35 @@ bool address_is_network(const char *text)
 	       (inet_pton(AF_INET6, host, addr) == 1 && bits <= 128);
 }
 
+bool address_in_network(const struct sockaddr *sa, const char *network)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)sa;
+	const uint8_t *ip =
+		(const uint8_t *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
+	const char *slash = strchr(network, '/');
+	char host[INET6_ADDRSTRLEN] = "";
+	int family = sa->sa_family;
+	unsigned long bits;
+	uint8_t net[16];
+
+	if (!slash || (size_t)(slash - network) >= sizeof(host) ||
+	    digits_parse(slash + 1, 128, &bits))
+		return false;
+	memcpy(host, network, (size_t)(slash - network));
+	if (family == AF_INET6)
+		ip = v6->sin6_addr.s6_addr;
+	if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		family = AF_INET;
+		ip += 12;
+	}
+	if ((family != AF_INET && family != AF_INET6) || inet_pton(family, host, net) != 1 ||
+	    bits > (family == AF_INET ? 32 : 128))
+		return false;
+	if (memcmp(ip, net, bits / 8) != 0)
+		return false;
+	return bits % 8 == 0 || ((ip[bits / 8] ^ net[bits / 8]) & (0xff00 >> bits % 8 & 0xff)) == 0;
+}
+
 bool address_is_server(const char *text)
 {
 	struct sockaddr_storage ss;

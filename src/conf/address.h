@@ -31,6 +31,8 @@ int address_upstream(const char *text, char **out, struct err_msg *msg) MUSTCHEC
 
 /* "203.0.113.0/24" */
 bool address_is_network(const char *text);
+/* Does this address lie in that network? An IPv4 address in IPv6's clothes counts as IPv4. */
+bool address_in_network(const struct sockaddr *sa, const char *network);
 /* "192.0.2.53", "::1", or either with a port */
 bool address_is_server(const char *text);
 /* "https://host:port", nothing behind it; the port may be missing */

@@ -23,6 +23,8 @@ static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL
 };
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
+static const char *const proxy_in_words[] = { "off", "v1", "v2", "any", NULL };
+static const char *const proxy_out_words[] = { "off", "v1", "v2", NULL };
 static const char *const tls_words[] = { "off", "starttls", "direct", NULL };
 static const char *const output_words[] = { "auto", "image/jpeg", "image/png", "image/webp", NULL };
 
@@ -42,6 +44,8 @@ static const struct {
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
 	[CONF_KIND_ENUM_RELAY] = { "ENUM_RELAY", CONF_STORE_WORD, relay_words },
+	[CONF_KIND_ENUM_PROXY_IN] = { "ENUM_PROXY_IN", CONF_STORE_WORD, proxy_in_words },
+	[CONF_KIND_ENUM_PROXY_OUT] = { "ENUM_PROXY_OUT", CONF_STORE_WORD, proxy_out_words },
 	[CONF_KIND_ENUM_TLS] = { "ENUM_TLS", CONF_STORE_WORD, tls_words },
 	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
 	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },

@@ -19,6 +19,7 @@ enum lane_dir { LANE_C2S, LANE_S2C };
 
 enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
+enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
 enum conf_tls { CONF_TLS_OFF, CONF_TLS_STARTTLS, CONF_TLS_DIRECT };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
 enum conf_format { CONF_FORMAT_IBB, CONF_FORMAT_COUNT };
@@ -54,6 +55,8 @@ struct conf_rate {
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
 #define CONF_TYPE_ENUM_RELAY      int /* enum conf_relay */
+#define CONF_TYPE_ENUM_PROXY_IN   int /* enum conf_proxy */
+#define CONF_TYPE_ENUM_PROXY_OUT  int /* enum conf_proxy, not ANY */
 #define CONF_TYPE_ENUM_TLS        int /* enum conf_tls */
 #define CONF_TYPE_ENUM_OUTPUT     int /* enum picture_output */
 #define CONF_TYPE_ENUMS_LANE      uint32_t
@@ -160,6 +163,8 @@ enum conf_kind {
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,
 	CONF_KIND_ENUM_RELAY,
+	CONF_KIND_ENUM_PROXY_IN,
+	CONF_KIND_ENUM_PROXY_OUT,
 	CONF_KIND_ENUM_TLS,
 	CONF_KIND_ENUM_OUTPUT,
 	CONF_KIND_NETWORKS,

@@ -630,6 +630,9 @@ static void check_listen(struct reading *r, size_t at)
 		l->profile_ref =
 			&r->conf->profiles[0]; /* only so that the filters can be judged as well */
 	}
+	snprintf(path, sizeof(path), "listen.%s.proxy-from", l->name);
+	if (l->proxy_accept != CONF_PROXY_OFF && l->proxy_from.n == 0 && !is_given(r, path))
+		problem_with(r, path, "missing: the networks of the balancers");
 	check_tls(r, l);
 	snprintf(path, sizeof(path), "listen.%s.filters", l->name);
 	check_filters(r, l, path);

@@ -366,6 +366,16 @@ int value_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *l
 	return address_server(text, ss_out, len_out, tls_out);
 }
 
+bool value_in_networks(const struct conf_list *networks, const struct sockaddr *sa)
+{
+	size_t i;
+
+	for (i = 0; i < networks->n; i++)
+		if (address_in_network(sa, networks->v[i]))
+			return true;
+	return false;
+}
+
 bool value_is_in_range(const struct conf_option *o, const void *field)
 {
 	const char *const *words = conf_kind_words(o->kind);

@@ -42,6 +42,9 @@ int value_address(const char *text, struct sockaddr_storage *ss_out, socklen_t *
 int value_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,
 		 bool *tls_out) MUSTCHECK;
 
+/* Does the address lie in one of these checked networks? */
+bool value_in_networks(const struct conf_list *networks, const struct sockaddr *sa);
+
 /* "256KiB", "2s": as a person would write it; out has room for 32 bytes. */
 void value_print_size(uint64_t v, char out[32]);
 void value_print_time(uint64_t ms, char out[32]);

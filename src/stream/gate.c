@@ -41,28 +41,34 @@ static void gate_refused(const char *limit, uint64_t max)
 			    (unsigned long long)max, dropped);
 }
 
-bool gate_enter(struct gate_pass *pass, const struct conf_limits *limits,
-		const struct sockaddr *from)
+bool gate_enter(struct gate_pass *pass, const struct conf_limits *limits)
 {
-	pass->address = gate_hash(from);
 	pass->counted = true;
 	counter_inc(METRIC_SESSIONS);
-	tally_add(pass->address);
-	if (limits->sessions && counters_sum(METRIC_SESSIONS) > limits->sessions)
-		gate_refused("sessions", limits->sessions);
-	else if (limits->per_address && tally_count(pass->address) > limits->per_address)
-		gate_refused("per-address", limits->per_address);
-	else
+	if (!limits->sessions || counters_sum(METRIC_SESSIONS) <= limits->sessions)
 		return true;
+	gate_refused("sessions", limits->sessions);
 	gate_leave(pass);
+	return false;
+}
+
+bool gate_address(struct gate_pass *pass, const struct conf_limits *limits,
+		  const struct sockaddr *from)
+{
+	pass->address = gate_hash(from);
+	pass->addressed = true;
+	tally_add(pass->address);
+	if (!limits->per_address || tally_count(pass->address) <= limits->per_address)
+		return true;
+	gate_refused("per-address", limits->per_address);
 	return false;
 }
 
 void gate_leave(struct gate_pass *pass)
 {
-	if (!pass->counted)
-		return;
-	pass->counted = false;
-	counter_dec(METRIC_SESSIONS);
-	tally_remove(pass->address);
+	if (pass->counted)
+		counter_dec(METRIC_SESSIONS);
+	if (pass->addressed)
+		tally_remove(pass->address);
+	*pass = (struct gate_pass){ 0 };
 }

@@ -16,12 +16,15 @@
 struct gate_pass {
 	uint64_t address; /* keyed hash */
 	bool counted;
+	bool addressed; /* among those of its address, too */
 };
 
+/* Counts a session. False: a limit is reached, nothing is counted and the log may have a line. */
+bool gate_enter(struct gate_pass *pass, const struct conf_limits *limits) MUSTCHECK;
 /*
- * Counts a session from this address (an IPv4 address, an IPv6 /64; other families share
- * one). False: a limit is reached, nothing is counted and the log may have a line.
+ * Counts it among those from this address (an IPv4 address, an IPv6 /64; other families share
+ * one). False: that limit is reached, the session is still counted.
  */
-bool gate_enter(struct gate_pass *pass, const struct conf_limits *limits,
-		const struct sockaddr *from) MUSTCHECK;
+bool gate_address(struct gate_pass *pass, const struct conf_limits *limits,
+		  const struct sockaddr *from) MUSTCHECK;
 void gate_leave(struct gate_pass *pass);

@@ -106,7 +106,8 @@ static ssize_t leg_receive_tls(struct leg *leg)
 static ssize_t leg_receive(struct leg *leg)
 {
 	if (LIKELY(!leg->tls))
-		return recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX, 0);
+		return recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX,
+			    UNLIKELY(leg->peeks) ? MSG_PEEK : 0);
 	return leg_receive_tls(leg);
 }
 
@@ -381,6 +382,19 @@ void leg_set_read(struct leg *leg, bool on)
 	leg_register(leg);
 	if (on && leg->tls && !leg->securing && leg->events && tls_has_pending(leg->tls))
 		event_active(&leg->ev, EV_READ, 0);
+}
+
+void leg_take(struct leg *leg, size_t len)
+{
+	/* They are there; if not, what follows will be found out. */
+	while (len) {
+		ssize_t n =
+			recv(leg->fd, leg->env->read_buffer, MIN_OF(len, (size_t)LEG_READ_MAX), 0);
+
+		if (n <= 0)
+			return;
+		len -= (size_t)n;
+	}
 }
 
 static void leg_queue(struct leg *leg, const struct iovec *v, int n, size_t skip)

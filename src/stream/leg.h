@@ -70,6 +70,7 @@ struct leg {
 	int error;    /* errno of a failed write, to be told from the loop */
 	short events; /* EV_READ | EV_WRITE as registered; 0: not registered */
 	uint8_t side; /* which of the session's legs */
+	bool peeks;   /* LEG_DATA leaves its bytes in the socket; leg_take() takes them out */
 	bool connecting;
 	bool securing;         /* in the handshake */
 	bool write_wants_read; /* TLS must read before it can write */
@@ -95,6 +96,8 @@ void leg_close(struct leg *leg);
 int leg_secure(struct leg *leg, struct tls_context *context, const char *domain) MUSTCHECK;
 
 void leg_set_read(struct leg *leg, bool on);
+/* These first bytes of what was peeked at are done with. */
+void leg_take(struct leg *leg, size_t len);
 /* Writes or queues. Failures come later as LEG_ERROR. */
 void leg_writev(struct leg *leg, const struct iovec *v, int n);
 /* No more will be written: ends the direction when all has been taken. */

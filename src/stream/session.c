@@ -6,6 +6,7 @@
 
 #include "stream/session.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "conf/value.h"
 #include "stream/pool.h"
+#include "stream/session-inside.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
 
@@ -34,7 +36,7 @@ static const struct {
 };
 #undef S
 
-static void session_set_state(struct session *s, enum session_state to)
+void session_set_state(struct session *s, enum session_state to)
 {
 	BUG_ON(!(states[to].from & 1u << s->state));
 	log_debug("session %s -> %s sess=%06llx", states[s->state].name, states[to].name,
@@ -91,7 +93,7 @@ static void session_say_header(struct session *s)
 }
 
 /* What the greeting has to say. */
-static void session_say_greeting(struct session *s)
+void session_say_greeting(struct session *s)
 {
 	struct buf *out = &s->greeting->out;
 	struct iovec v = { .iov_base = out->p, .iov_len = out->len };
@@ -147,7 +149,7 @@ static void session_settle_closing(struct session *s)
  * Flushes, ends both directions without inventing anything, and reads on for a moment: a
  * socket closed with unread bytes would take back what the peer has not read yet.
  */
-static void session_begin_closing(struct session *s, const char *reason)
+void session_begin_closing(struct session *s, const char *reason)
 {
 	int side;
 
@@ -200,7 +202,7 @@ void session_close(struct session *s, int err, const char *reason)
 /* --- flow ------------------------------------------------------------------------------ */
 
 /* After everything that may have changed what can be read, written or ended. */
-static void session_settle(struct session *s)
+void session_settle(struct session *s)
 {
 	int dir;
 
@@ -237,7 +239,7 @@ static void session_unhold(void *ctx, struct fifo_entry *e)
 	jobs_forget(s->pool->jobs, e);
 }
 
-static const struct lane_ops session_lane_ops = { .emit = session_emit, .unhold = session_unhold };
+const struct lane_ops session_lane_ops = { .emit = session_emit, .unhold = session_unhold };
 
 /* Takes the newest configuration over, when nothing of the old one is in use. */
 static void session_renew(struct session *s)
@@ -300,7 +302,7 @@ static void session_on_data(struct session *s, int side, const struct leg_news *
 }
 
 /* No server: the client is told so, once it has said hello. */
-static void session_refuse(struct session *s, const char *why)
+void session_refuse(struct session *s, const char *why)
 {
 	static struct log_limit limit;
 	unsigned dropped;
@@ -318,94 +320,13 @@ static void session_on_eof(struct session *s, int side)
 {
 	if (s->state == SESSION_REFUSING)
 		session_end(s, err_str(ERR_CONNECT));
+	else if (s->state == SESSION_ANNOUNCING)
+		session_distrust(s, "no PROXY header");
 	else if (s->state == SESSION_GREETING || s->state == SESSION_SECURING)
 		session_end(s, "client left before TLS");
 	else if (session_relays(s) && lane_end(&s->lanes.lane[side]))
 		session_end(s, err_str(ERR_NOMEM));
 	session_settle(s);
-}
-
-/* --- TLS ------------------------------------------------------------------------------- */
-
-static void session_connect(struct session *s)
-{
-	struct sockaddr_storage ss;
-	socklen_t len;
-	bool tls;
-
-	if (value_server(s->lanes.listen->upstream, &ss, &len, &tls) ||
-	    leg_connect(&s->leg[SESSION_SERVER], (const struct sockaddr *)&ss, len))
-		session_refuse(s, "cannot connect");
-}
-
-/* The handshake with the client. */
-static void session_secure(struct session *s, const char *domain)
-{
-	struct err_msg msg = { 0 };
-	struct tls_context *context = tls_context_get(s->conf, s->lanes.listen, false, &msg);
-
-	if (!context || leg_secure(&s->leg[SESSION_CLIENT], context, domain))
-		session_end(s, err_str(ERR_NOMEM));
-	tls_context_put(&context);
-}
-
-/* The server is there: now its handshake, or none. */
-static void session_on_connected(struct session *s)
-{
-	struct tls_context *context;
-	struct err_msg msg = { 0 };
-
-	if (strncmp(s->lanes.listen->upstream, "tls://", 6) != 0) {
-		session_set_state(s, SESSION_HEADER);
-		session_settle(s);
-		return;
-	}
-	context = tls_context_get(s->conf, s->lanes.listen, true, &msg);
-	if (!context || leg_secure(&s->leg[SESSION_SERVER], context, NULL))
-		session_refuse(s, err_str(ERR_NOMEM));
-	tls_context_put(&context);
-}
-
-static void session_on_secured(struct session *s, const struct leg *leg)
-{
-	log_debug("session secured sess=%06llx leg=%s version=%s cipher=%s",
-		  (unsigned long long)s->id, leg->side == SESSION_CLIENT ? "client" : "server",
-		  tls_version(leg->tls), tls_cipher(leg->tls));
-	if (leg->side == SESSION_SERVER) {
-		session_set_state(s, SESSION_HEADER);
-		session_settle(s);
-		return;
-	}
-	leg_set_read(&s->leg[SESSION_CLIENT], false);
-	session_set_state(s, SESSION_CONNECTING);
-	session_connect(s);
-}
-
-static void session_on_greeting(struct session *s, const struct leg_news *news)
-{
-	enum greeting_next next = greeting_feed(s->greeting, news->p, news->len);
-	struct iovec v = { .iov_base = (void *)(uintptr_t)greeting_proceed,
-			   .iov_len = strlen(greeting_proceed) };
-	char *domain;
-
-	session_say_greeting(s);
-	if (next == GREETING_MORE)
-		return;
-	if (next == GREETING_END) {
-		s->outcome = METRIC_SESSIONS_FAILED;
-		session_begin_closing(s, s->greeting->reason);
-		return;
-	}
-	leg_writev(&s->leg[SESSION_CLIENT], &v, 1);
-	domain = s->greeting->to;
-	s->greeting->to = NULL;
-	greeting_free(&s->greeting);
-	session_set_state(s, SESSION_SECURING);
-	if (leg_backlog(&s->leg[SESSION_CLIENT]))
-		session_end(s, "client takes nothing"); /* a hundred bytes, and it reads none */
-	else
-		session_secure(s, domain);
-	free(domain);
 }
 
 /* --- legs ------------------------------------------------------------------------------ */
@@ -445,7 +366,9 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 		session_on_secured(s, leg);
 		break;
 	case LEG_DATA:
-		if (s->state == SESSION_GREETING)
+		if (s->state == SESSION_ANNOUNCING)
+			session_on_announcement(s, news);
+		else if (s->state == SESSION_GREETING)
 			session_on_greeting(s, news);
 		else
 			session_on_data(s, leg->side, news);
@@ -465,7 +388,7 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 
 /* --- jobs ------------------------------------------------------------------------------ */
 
-static bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
+bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 {
 	struct session *s = ctx;
 	struct fifo_entry *e = u->host_unit;
@@ -523,6 +446,7 @@ bool session_check_timeout(struct session *s)
 	int64_t age = clock_now() - s->entered;
 
 	switch ((enum session_state)s->state) {
+	case SESSION_ANNOUNCING:
 	case SESSION_GREETING:
 	case SESSION_SECURING:
 		if (age < c->handshake_timeout)
@@ -562,78 +486,12 @@ bool session_check_timeout(struct session *s)
 	return false;
 }
 
-/* What comes first: TLS, or the server. */
-static void session_begin(struct session *s)
-{
-	static const uint8_t first[] = { [CONF_TLS_OFF] = SESSION_CONNECTING,
-					 [CONF_TLS_STARTTLS] = SESSION_GREETING,
-					 [CONF_TLS_DIRECT] = SESSION_SECURING };
-	int tls = s->lanes.listen->tls;
-
-	if (tls == CONF_TLS_OFF) {
-		session_connect(s);
-		return;
-	}
-	list_remove(&s->link);
-	s->state = first[tls];
-	list_add_tail(&s->pool->state[s->state], &s->link);
-	if (tls == CONF_TLS_DIRECT) {
-		session_secure(s, NULL);
-		return;
-	}
-	s->greeting = greeting_new(2 * s->lanes.conf->limits.header);
-	if (s->greeting)
-		leg_set_read(&s->leg[SESSION_CLIENT], true);
-	else
-		session_end(s, err_str(ERR_NOMEM));
-}
-
-void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
-		   const struct sockaddr *from)
-{
-	struct session *s = calloc(1, sizeof(*s));
-	const struct conf_limits *limits = &pool->conf->limits;
-	int side;
-
-	if (!s || !gate_enter(&s->pass, limits, from)) {
-		free(s);
-		close(fd);
-		return;
-	}
-	s->pool = pool;
-	s->conf = conf_ref(pool->conf);
-	s->generation = s->conf->generation;
-	s->id = ++pool->last_id;
-	s->since = s->entered = clock_now();
-	s->host = (struct filter_host){ .ctx = s, .start_job = session_start_job };
-	lanes_init(&s->lanes, &session_lane_ops, s);
-	s->lanes.conf = s->conf;
-	s->lanes.listen = listen;
-	s->lanes.keepers = &pool->keepers;
-	s->lanes.chain = chain_new(s->conf, listen, &s->host);
-	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
-		leg_init(&s->leg[side], &pool->legs, limits->write_high, limits->write_low);
-		s->leg[side].owner = s;
-		s->leg[side].side = (uint8_t)side;
-		list_init(&s->held[side].link);
-		s->held[side].session = s;
-	}
-	s->outcome = METRIC_SESSIONS_ENDED;
-	s->state = SESSION_CONNECTING;
-	list_init(&s->link);
-	list_add_tail(&pool->state[SESSION_CONNECTING], &s->link);
-	pool->sessions++;
-	if (leg_open(&s->leg[SESSION_CLIENT], fd) || !s->lanes.chain)
-		session_end(s, err_str(ERR_NOMEM));
-	else
-		session_begin(s);
-}
-
 void session_free(struct session **s)
 {
 	if (!*s)
 		return;
 	list_remove(&(*s)->link);
+	free((*s)->ends);
 	greeting_free(&(*s)->greeting);
 	lanes_fini(&(*s)->lanes);
 	chain_free(&(*s)->lanes.chain);

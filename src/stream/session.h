@@ -20,6 +20,7 @@
 #include "stream/greeting.h"
 #include "stream/lane.h"
 #include "stream/leg.h"
+#include "stream/proxyproto.h"
 
 enum { SESSION_CLIENT = LANE_C2S, SESSION_SERVER = LANE_S2C };
 
@@ -38,6 +39,12 @@ struct session_held { /* a lane whose head waits, in the pool's list by deadline
 	struct session *session;
 };
 
+/* Who the client is, for the PROXY protocol. */
+struct session_ends {
+	struct proxyproto_ends ends;
+	struct proxyproto header; /* from the balancer, so far */
+};
+
 struct session {
 	struct list link;  /* in its state's list, oldest first */
 	struct pool *pool; /* borrowed */
@@ -49,6 +56,7 @@ struct session {
 	uint64_t generation; /* newest that it has looked at */
 	struct filter_host host;
 	struct lanes lanes;
+	struct session_ends *ends; /* owned; until the server has been told; NULL: not wanted */
 	struct greeting *greeting; /* owned; while the client has no TLS yet */
 	struct leg leg[2];
 	struct session_held held[2];

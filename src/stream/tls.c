@@ -397,6 +397,21 @@ const char *tls_cipher(const struct tls *t)
 	return SSL_get_cipher_name(t->ssl);
 }
 
+const char *tls_authority(const struct tls *t)
+{
+	return SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+}
+
+const char *tls_alpn(const struct tls *t)
+{
+	const unsigned char *name;
+	unsigned len;
+
+	/* There is but one that is agreed to. */
+	SSL_get0_alpn_selected(t->ssl, &name, &len);
+	return len ? (const char *)alpn + 1 : NULL;
+}
+
 const char *tls_error(const struct tls *t)
 {
 	return t->error ? t->error : "connection broken";

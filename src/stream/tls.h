@@ -53,5 +53,8 @@ void tls_close_notify(struct tls *t);
 /* "TLSv1.3", "TLS_AES_256_GCM_SHA384": for the log. */
 const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
+/* The name that the client asked for by SNI, and the protocol agreed on by ALPN; NULL: none. */
+const char *tls_authority(const struct tls *t);
+const char *tls_alpn(const struct tls *t);
 /* Why the last call failed; static text. */
 const char *tls_error(const struct tls *t);

@@ -11,6 +11,7 @@ import slixmpp
 from harness import pictures
 from harness.insetd import Insetd
 from harness.profanity import Profanity
+from harness.prosody import Prosody
 from harness.slix import Client, stanza_bytes
 from harness.stanzas import read_thumbnail, thumbnails
 
@@ -199,12 +200,19 @@ def test_slixmpp_sends_and_profanity_gets_the_thumbnail(front, media, tmp_path):
 
 # --- components (XEP-0114) -------------------------------------------------------------------
 
-def test_component_sends_a_picture(tmp_path, front, prosody, media):
+@pytest.fixture(name='bridged', scope='module')
+def bridged_fixture(tmp_path_factory):
+    server = Prosody(tmp_path_factory.mktemp('bridged'), component=True)
+    yield server
+    server.stop()
+
+
+def test_component_sends_a_picture(tmp_path, bridged, media):
     """A bridge's stream: no features, stanzas with `from`, thumbnails for what it sends."""
-    daemon = Insetd(tmp_path, f'127.0.0.1:{prosody.component_port}', {'fetch.allow-origin': [media.origin]})
+    daemon = Insetd(tmp_path, f'127.0.0.1:{bridged.component_port}', {'fetch.allow-origin': [media.origin]})
 
     async def talk():
-        bob = await Client('bob', front.port).start()
+        bob = await Client('bob', bridged.port).start()
         robot = slixmpp.ComponentXMPP('robot.localhost', 'secret', '127.0.0.1', daemon.port)
         robot.register_plugin('xep_0066')
         started, answers = asyncio.Event(), asyncio.Queue()
@@ -228,8 +236,8 @@ def test_component_sends_a_picture(tmp_path, front, prosody, media):
     daemon.stop()
 
 
-def test_component_with_a_wrong_secret(tmp_path, prosody):
-    daemon = Insetd(tmp_path, f'127.0.0.1:{prosody.component_port}')
+def test_component_with_a_wrong_secret(tmp_path, bridged):
+    daemon = Insetd(tmp_path, f'127.0.0.1:{bridged.component_port}')
 
     async def talk():
         robot = slixmpp.ComponentXMPP('robot.localhost', 'wrong', '127.0.0.1', daemon.port)

@@ -68,7 +68,7 @@ static void secrets_only_where_asked_for(void **state UNUSED)
 	struct conf_listen *l = c ? conf_add_listen(c, "main") : NULL;
 	struct buf full, open;
 
-	assert_non_null(l);
+	BUG_ON(!l);
 	free(l->upstream);
 	l->upstream = strdup("127.0.0.1:1");
 	assert_true(conf_link(c));

@@ -52,14 +52,17 @@ Component "upload.localhost" "http_file_share"
 	http_file_share_size_limit = 20 * 1024 * 1024
 	http_file_share_safe_file_types = {{ "image/*" }}
 	http_external_url = "http://{http_name}:{http_port}/"
+'''
 
+# Only where it is used: what asks an absent one for its features waits.
+COMPONENT = '''
 Component "robot.localhost"
 	component_secret = "secret"
 '''
 
 
 class Prosody:
-    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost'):
+    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False):
         self.folder = Path(folder)
         self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
         self.origin = f'http://{http_name}:{self.http_port}'
@@ -74,7 +77,7 @@ class Prosody:
             (rosters / f'{user}.dat').write_text(f'return {{ [false] = {{ ["version"] = 1 }};\n{contacts} }};\n')
         conf = self.folder / 'prosody.cfg.lua'
         conf.write_text(CONF.format(folder=self.folder, port=self.port, http_port=self.http_port, component_port=self.component_port,
-                                    http_name=http_name))
+                                    http_name=http_name) + (COMPONENT if component else ''))
         self.process = Process(['prosody', '--config', conf, '-F'], self.folder, 'prosody-out',
                                env=dict(os.environ, HOME=str(self.folder)))
         wait_for(lambda: listening(self.port) and listening(self.http_port), 'Prosody accepts', process=self.process)
