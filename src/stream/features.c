@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/err.h"
 #include "xmpp/edit.h"
 #include "xmpp/ns.h"
 
@@ -24,6 +25,38 @@ static int cut_all(struct edits *e, struct arena *a, const struct outline *o, co
 	return rc;
 }
 
+/* XEP-0198 5: clients try that address first. 0 or ERR_*. */
+static int cut_locations(struct edits *e, struct arena *a, const struct outline *o)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < o->elements_n && !rc; i++) {
+		const struct outline_element *x = &o->elements[i];
+
+		if (strcmp(x->local, "enabled") == 0 && strcmp(x->ns, NS_SM3) == 0)
+			rc = edit_cut_attribute(e, a, o, (int)i, "location");
+		if (rc == ERR_NOT_FOUND)
+			rc = 0;
+	}
+	return rc;
+}
+
+static int cut_features(struct edits *e, struct arena *a, const struct outline *o,
+			const struct conf_listen *listen)
+{
+	int rc = 0;
+
+	if (listen->tls != CONF_TLS_OFF)
+		rc = cut_all(e, a, o, NS_TLS, "starttls");
+	return rc ? rc : cut_all(e, a, o, NS_COMPRESS_FEATURE, "compression");
+}
+
+bool features_concern(enum unit_kind kind)
+{
+	return kind == UNIT_FEATURES || kind == UNIT_ENABLED || kind == UNIT_SASL2_SUCCESS;
+}
+
 static bool strip(struct arena *a, const struct lane *l, const uint8_t *p, size_t len,
 		  const struct outline_limits *limits, struct buf *out)
 {
@@ -31,12 +64,13 @@ static bool strip(struct arena *a, const struct lane *l, const uint8_t *p, size_
 	struct outline o;
 	uint8_t *result;
 	size_t n;
+	int rc;
 
 	if (outline_parse(a, l->ctx, p, len, limits, &o))
 		return false;
-	if (l->both->listen->tls != CONF_TLS_OFF && cut_all(&e, a, &o, NS_TLS, "starttls"))
-		return false;
-	if (cut_all(&e, a, &o, NS_COMPRESS_FEATURE, "compression") || !e.count)
+	rc = l->kind == UNIT_FEATURES ? cut_features(&e, a, &o, l->both->listen)
+				      : cut_locations(&e, a, &o);
+	if (rc || !e.count)
 		return false;
 	n = edit_length(&e, len);
 	result = arena_alloc(a, n);
@@ -45,6 +79,11 @@ static bool strip(struct arena *a, const struct lane *l, const uint8_t *p, size_
 	edit_apply(&e, p, len, result);
 	return edit_check(&e, a, l->ctx, &o, result, n, limits) == 0 &&
 	       buf_add(out, result, n) == 0;
+}
+
+static bool holds(const uint8_t *p, size_t len, const char *needle)
+{
+	return memmem(p, len, needle, strlen(needle)) != NULL;
 }
 
 bool features_strip(const struct lane *l, const uint8_t *p, size_t len, struct buf *out)
@@ -57,8 +96,8 @@ bool features_strip(const struct lane *l, const uint8_t *p, size_t len, struct b
 	struct arena *a;
 	bool stripped;
 
-	if (!memmem(p, len, NS_TLS, strlen(NS_TLS)) &&
-	    !memmem(p, len, NS_COMPRESS_FEATURE, strlen(NS_COMPRESS_FEATURE)))
+	if (!holds(p, len, l->kind == UNIT_FEATURES ? NS_TLS : "location") &&
+	    !(l->kind == UNIT_FEATURES && holds(p, len, NS_COMPRESS_FEATURE)))
 		return false;
 	a = arena_new(FEATURES_ARENA);
 	if (!a)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * features - what inset takes out of a server's stream features, because it cannot be had
- * through it: STARTTLS where inset ends TLS itself, and XEP-0138 compression, behind which
- * nothing could be read.
+ * features - what inset takes out of what a server offers, because it cannot be had through
+ * it: STARTTLS where inset ends TLS itself; XEP-0138 compression, behind which nothing could
+ * be read; the address past inset at which a stream could be resumed (XEP-0198 `location`,
+ * also inside SASL2's success).
  *
  * By edits, with their check. Mechanisms, channel bindings and all else pass as they are.
  */
@@ -11,5 +12,7 @@
 #include "base/buf.h"
 #include "stream/lane.h"
 
-/* Appends the features without them to out: true. False: they stay as they came. */
+/* May units of this kind, from the server, hold any of it? */
+bool features_concern(enum unit_kind kind);
+/* Appends the lane's unit without it to out: true. False: it stays as it came. */
 bool features_strip(const struct lane *l, const uint8_t *p, size_t len, struct buf *out) MUSTCHECK;

@@ -18,6 +18,7 @@
 #define HOLD_PIECES 8
 #define HOLD_MAX_MS 10000 /* whatever the configuration says */
 #define QUICK_MS    100   /* wait for an answer from the cache when the budget is used up */
+#define PRELUDE_MAX 65536 /* a header and the beginning of features */
 #define FINAL_SPARE 4096  /* what servers on the way may add to a stanza of the largest size */
 
 size_t lane_tag_len(const uint8_t *p, size_t len)
@@ -81,11 +82,68 @@ void lane_set_deadline(const struct lane *l, struct fifo_entry *e)
 	e->deadline = e->since + (left ? MIN_OF(hold, left) : MIN_OF(hold, QUICK_MS));
 }
 
+static const struct prelude *lane_prelude(const struct lane *l)
+{
+	return l->dir == LANE_S2C ? l->both->prelude : NULL;
+}
+
 /* --- leaving ----------------------------------------------------------------------------- */
+
+static void lane_put_out(struct lane *l, const struct iovec *v, int n)
+{
+	l->blocked = !l->both->ops->emit(l->both->ctx, (enum lane_dir)l->dir, v, n);
+}
+
+/* The header that waited, and these behind it. */
+static void lane_emit_prelude(struct lane *l, const struct iovec *v, int n)
+{
+	struct prelude *prelude = l->both->prelude;
+	struct iovec all[1 + HOLD_PIECES];
+
+	BUG_ON(n > HOLD_PIECES);
+	all[0] = (struct iovec){ .iov_base = prelude->bytes, .iov_len = prelude->len };
+	if (n)
+		memcpy(all + 1, v, sizeof(*v) * (size_t)n);
+	l->both->prelude = NULL;
+	l->awaits = false;
+	lane_put_out(l, all, n + 1);
+	free(prelude);
+}
 
 void lane_emit(struct lane *l, const struct iovec *v, int n)
 {
-	l->blocked = !l->both->ops->emit(l->both->ctx, (enum lane_dir)l->dir, v, n);
+	if (UNLIKELY(l->both->prelude) && l->dir == LANE_S2C)
+		lane_emit_prelude(l, v, n);
+	else
+		lane_put_out(l, v, n);
+}
+
+void lane_await(struct lane *l, const struct iovec *v, int n)
+{
+	struct prelude *old = l->both->prelude, *new;
+	size_t had = old ? old->len : 0, len = had;
+	int i;
+
+	for (i = 0; i < n; i++)
+		len += v[i].iov_len;
+	new = len <= PRELUDE_MAX ? realloc(old, sizeof(*new) + len) : NULL;
+	if (!new) {
+		lane_emit(l, v, n);
+		return;
+	}
+	for (i = 0, len = had; i < n; len += v[i++].iov_len)
+		memcpy(new->bytes + len, v[i].iov_base, v[i].iov_len);
+	new->len = len;
+	if (!old)
+		new->until = clock_now() + lane_limits(l)->features_wait;
+	l->both->prelude = new;
+}
+
+void lane_await_end(struct lane *l)
+{
+	l->awaits = false;
+	if (l->both->prelude && l->dir == LANE_S2C)
+		lane_emit_prelude(l, NULL, 0);
 }
 
 static void lane_resolved(struct fifo_entry *e)
@@ -158,6 +216,7 @@ void lane_release(struct lane *l)
 {
 	struct list *it;
 
+	lane_await_end(l);
 	if (!l->fifo)
 		return;
 	LIST_EACH(it, &l->fifo->entries)
@@ -169,8 +228,12 @@ void lane_expire(struct lane *l)
 {
 	int64_t at;
 
-	while ((at = lane_deadline(l)) && at <= clock_now())
-		lane_give_up(fifo_head(l->fifo));
+	while ((at = lane_deadline(l)) && at <= clock_now()) {
+		if (lane_prelude(l))
+			lane_await_end(l);
+		else
+			lane_give_up(fifo_head(l->fifo));
+	}
 }
 
 void lane_resume(struct lane *l)
@@ -183,6 +246,8 @@ int64_t lane_deadline(const struct lane *l)
 {
 	const struct fifo_entry *e = l->fifo ? fifo_head(l->fifo) : NULL;
 
+	if (UNLIKELY(lane_prelude(l) != NULL))
+		return lane_prelude(l)->until;
 	return e && e->waiting ? e->deadline : 0;
 }
 

@@ -73,8 +73,10 @@ void lanes_fini(struct lanes *b)
 		buf_fini(&l->pending);
 		framer_fini(&l->framer);
 	}
+	free(b->prelude);
 	free(b->jid);
 	free(b->to);
+	b->prelude = NULL;
 	b->jid = NULL;
 	b->to = NULL;
 }
@@ -83,7 +85,9 @@ void lanes_fini(struct lanes *b)
 
 static void feed_flush(struct feed *x)
 {
-	if (x->n)
+	if (x->n && UNLIKELY(x->l->awaits))
+		lane_await(x->l, x->v, x->n);
+	else if (x->n)
 		lane_emit(x->l, x->v, x->n);
 	x->n = 0;
 }
@@ -218,46 +222,44 @@ static const uint8_t *feed_unit(struct feed *x, size_t *len_out)
 	return l->pending.p;
 }
 
-/* False: the features leave as they came. */
-static bool feed_strip_features(struct feed *x, const uint8_t *p, size_t len)
+/* These bytes leave in place of the kept unit; they need not outlive the call. */
+static void feed_put_instead(struct feed *x, const struct buf *b)
 {
-	struct buf out;
-	bool stripped;
-
-	if (x->l->dir != LANE_S2C || !lane_may_read(x->l, len))
-		return false;
-	buf_init(&out, len);
-	stripped = features_strip(x->l, p, len, &out);
-	if (stripped) {
-		if (!x->kept)
-			feed_put(x, x->p + x->run, x->unit - x->run);
-		x->run = x->pos;
-		x->kept = false;
-		feed_put(x, out.p, out.len);
-		feed_flush(x);
-	}
-	buf_fini(&out);
-	return stripped;
+	if (!x->kept)
+		feed_put(x, x->p + x->run, x->unit - x->run);
+	x->run = x->pos;
+	x->kept = false;
+	feed_put(x, b->p, b->len);
+	feed_flush(x);
 }
 
 static void feed_kept_unit(struct feed *x)
 {
 	struct lane *l = x->l;
 	struct lanes *b = l->both;
+	enum unit_kind kind = (enum unit_kind)l->kind;
 	size_t len;
 	const uint8_t *p = feed_unit(x, &len);
+	struct buf stripped;
 
 	if (!p)
 		return;
 	if (l->dir == LANE_S2C && len <= b->listen->max_stanza)
 		learn_unit(b, l, p, len);
-	if (l->kind == UNIT_FEATURES && feed_strip_features(x, p, len))
-		return;
-	if (l->wanted &&
-	    chain_has_needle(b->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind, p, len) &&
+	buf_init(&stripped, len);
+	if (l->dir == LANE_S2C && features_concern(kind) && lane_may_read(l, len) &&
+	    features_strip(l, p, len, &stripped)) {
+		p = stripped.p;
+		len = stripped.len;
+	}
+	if (l->wanted && chain_has_needle(b->chain, (enum lane_dir)l->dir, kind, p, len) &&
 	    lane_may_read(l, len) && feed_filter(x, p, len))
-		return;
-	feed_put_kept(x); /* as it came; if it is in the chunk, with the run */
+		; /* the filters' way */
+	else if (stripped.len)
+		feed_put_instead(x, &stripped);
+	else
+		feed_put_kept(x); /* as it came; if it is in the chunk, with the run */
+	buf_fini(&stripped);
 }
 
 /* --- events of the framer -------------------------------------------------------------- */
@@ -308,9 +310,11 @@ static void feed_on_start(struct feed *x)
 	};
 	struct lane *l = x->l;
 	const uint8_t *p = feed_tag(x, l->framer.tag_len);
+	bool awaited = l->awaits;
 	struct tag t;
 
 	l->mode = LANE_PASS;
+	l->awaits = false; /* unless these are the features, below */
 	l->kind = UNIT_OTHER;
 	l->iq_type = IQ_NONE;
 	l->wanted = false;
@@ -321,6 +325,7 @@ static void feed_on_start(struct feed *x)
 	l->kind = (uint8_t)unit_classify(&t, l->ctx);
 	if (l->kind == UNIT_IQ)
 		l->iq_type = (uint8_t)unit_iq_type(&t);
+	l->awaits = l->kind == UNIT_FEATURES && awaited;
 	if (l->kind == UNIT_DIALBACK_RESULT)
 		l->valid = tag_span_is(tag_attr(&t, "type"), "valid");
 	if (l->dir == LANE_S2C && l->both->resumed && !l->both->jid && l->kind <= UNIT_IQ)
@@ -383,6 +388,7 @@ static void feed_on_header(struct feed *x)
 
 	nsctx_unref(&l->ctx);
 	l->torn = false;
+	l->awaits = false;
 	if (p && tag_read(&t, p, len) == 0) {
 		if (!tag_span_is(tag_ns(&t, NULL), NS_STREAM) || !tag_span_is(t.local, "stream")) {
 			x->rc = ERR_NAMESPACE;
@@ -400,6 +406,9 @@ static void feed_on_header(struct feed *x)
 	feed_put_kept(x);
 	l->headed = true;
 	if (l->dir == LANE_S2C) {
+		/* RFC 6120 4.3.2: features follow. A component's stream has neither (XEP-0114). */
+		l->awaits = p && tag_span_is(tag_attr(&t, "version"), "1.0") &&
+			    lane_limits(l)->features_wait > 0;
 		free(b->to);
 		b->to = NULL;
 	}
@@ -415,6 +424,7 @@ static int lanes_go_opaque(struct lanes *b, const struct lane *now)
 		return ERR_UNSUPPORTED;
 	b->opaque = true;
 	counter_inc(METRIC_SESSIONS_OPAQUE);
+	lane_await_end(&b->lane[LANE_S2C]);
 	feed_put_kept(&x);
 	feed_flush(&x);
 	list_remove(&other->keeping);
@@ -480,6 +490,7 @@ static void feed_on_end(struct feed *x)
 {
 	struct lane *l = x->l;
 
+	l->awaits = false;
 	counter_inc(l->dir == LANE_C2S ? METRIC_UNITS_C2S : METRIC_UNITS_S2C);
 	if (l->mode == LANE_KEEP)
 		feed_kept_unit(x);
@@ -568,6 +579,7 @@ static void feed_stop(struct feed *x)
 {
 	int rc = x->rc;
 
+	x->l->awaits = false;
 	if (rc != ERR_NOMEM) { /* else something may be missing: nothing may follow it */
 		x->rc = 0;
 		if (x->done)
@@ -610,6 +622,7 @@ static void feed_frame(struct feed *x)
 			feed_on_end(x);
 			break;
 		case FRAMER_CLOSE:
+			l->awaits = false;
 			l->closed = true;
 			break;
 		case FRAMER_MORE:
@@ -644,8 +657,11 @@ int lane_feed(struct lane *l, const uint8_t *p, size_t len)
 
 	if (!len)
 		return 0;
-	if (!l->bytes && p[0] == TLS_RECORD && !l->both->opaque)
-		x.rc = lanes_go_opaque(l->both, l);
+	if (UNLIKELY(!l->bytes)) {
+		l->awaits = l->dir == LANE_S2C && lane_limits(l)->features_wait > 0;
+		if (p[0] == TLS_RECORD && !l->both->opaque)
+			x.rc = lanes_go_opaque(l->both, l);
+	}
 	l->bytes += len;
 	if (!x.rc && !l->both->opaque)
 		feed_frame(&x);
@@ -672,6 +688,7 @@ int lane_let_go(struct lane *l)
 		l->mode = LANE_PASS;
 	}
 	l->torn = framer_in_tag(&l->framer);
+	lane_await_end(l);
 	feed_put_kept(&x);
 	feed_flush(&x);
 	lane_note_kept(l, false, true);
@@ -682,6 +699,7 @@ int lane_end(struct lane *l)
 {
 	struct feed x = { .l = l, .kept = l->pending.len > 0 };
 
+	lane_await_end(l);
 	feed_put_kept(&x);
 	feed_flush(&x);
 	lane_note_kept(l, false, true);

@@ -62,6 +62,17 @@ struct lane {
 	bool headed;     /* a stream header has passed */
 	bool closed;     /* the stream's end has passed */
 	bool eof;        /* nothing more will be fed */
+	bool awaits;     /* s2c: what would leave now waits for the features (lanes.prelude) */
+};
+
+/*
+ * A stream header that waits for its features for a moment, so that both leave in one write:
+ * there are clients and load tools that take them for one answer (testbed.md 1.5).
+ */
+struct prelude {
+	int64_t until; /* when it leaves alone, ms */
+	size_t len;
+	uint8_t bytes[];
 };
 
 /* Both lanes of a session and what they have learned. */
@@ -76,7 +87,8 @@ struct lanes {
 		*keepers; /* of lanes that keep something back, longest first; NULL: not listed */
 	char *jid;        /* owned; who the client is, by the server's word; NULL: unknown */
 	char *to; /* owned; raw `to` of the client's header until the server's header came */
-	uint32_t max_bytes; /* XEP-0478 limit of the server; 0: none seen */
+	struct prelude *prelude; /* owned; of the lane s2c; NULL: nothing waits */
+	uint32_t max_bytes;      /* XEP-0478 limit of the server; 0: none seen */
 	bool authenticated;
 	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */
 	bool opaque;  /* relayed blind from here */
@@ -129,6 +141,10 @@ static inline const struct conf_limits *lane_limits(const struct lane *l)
 
 /* Past the FIFO: only while it is empty, or for its head. */
 void lane_emit(struct lane *l, const struct iovec *v, int n);
+/* Keeps these bytes for the features; without memory for it they leave. */
+void lane_await(struct lane *l, const struct iovec *v, int n);
+/* The features do not come, or something else does: what waited for them leaves. */
+void lane_await_end(struct lane *l);
 /* Length of the start tag that these bytes begin with; quoted values may hold a '>'. */
 size_t lane_tag_len(const uint8_t *p, size_t len);
 /*

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stream/features.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
 #include "xmpp/outline.h"
@@ -18,12 +19,10 @@
 enum chain_want learn_wants(const struct lanes *b, enum unit_kind kind, enum iq_type iq,
 			    const struct tag_span *child_ns)
 {
-	if (kind == UNIT_FEATURES)
+	if (features_concern(kind))
 		return CHAIN_YES;
 	if (b->jid)
 		return CHAIN_NO;
-	if (kind == UNIT_SASL2_SUCCESS)
-		return CHAIN_YES;
 	if (kind != UNIT_IQ || iq != IQ_RESULT)
 		return CHAIN_NO;
 	if (!child_ns)
@@ -88,7 +87,9 @@ void learn_unit(struct lanes *b, const struct lane *l, const uint8_t *p, size_t 
 
 	if (!learn_wants(b, (enum unit_kind)l->kind, (enum iq_type)l->iq_type, NULL))
 		return;
-	if (l->kind == UNIT_FEATURES && !memmem(p, len, NS_STREAM_LIMITS, strlen(NS_STREAM_LIMITS)))
+	if (l->kind == UNIT_ENABLED ||
+	    (l->kind == UNIT_FEATURES &&
+	     !memmem(p, len, NS_STREAM_LIMITS, strlen(NS_STREAM_LIMITS))))
 		return;
 	a = arena_new(LEARN_ARENA);
 	if (!a)

@@ -117,6 +117,30 @@ static bool is_declaration(const char *name)
 	return !strncmp(name, "xmlns", 5) && (name[5] == '\0' || name[5] == ':');
 }
 
+int edit_cut_attribute(struct edits *e, struct arena *a, const struct outline *o, int element,
+		       const char *name)
+{
+	struct edit draft = { .kind = EDIT_CUT };
+	size_t value, len;
+	int error;
+
+	if (is_substituted(e) || is_declaration(name))
+		return ERR_SYNTAX;
+	error = outline_attr_range(o, element, name, &value, &len);
+	if (error)
+		return error;
+	draft.at = value - 1; /* the quote: in front of it come '=', the name and white space */
+	while (o->bytes[draft.at] != '=')
+		draft.at--;
+	while (strchr("= \t\r\n", o->bytes[draft.at - 1]))
+		draft.at--;
+	draft.at -= strlen(name);
+	while (strchr(" \t\r\n", o->bytes[draft.at - 1]))
+		draft.at--;
+	draft.cut = value + len + 1 - draft.at;
+	return add(e, a, &draft);
+}
+
 int edit_attribute(struct edits *e, struct arena *a, const struct outline *o, int element,
 		   const char *name, const char *value)
 {
@@ -299,33 +323,50 @@ static int same_value(const struct check *c, const struct edit *d, const char *b
 	return strcmp(wanted, after) ? ERR_WELL_FORMED : 0;
 }
 
+static bool is_cut_at(const struct check *c, size_t at)
+{
+	const struct edit *d;
+
+	for (d = c->edits->first; d && d->at <= at; d = d->next) {
+		if (d->kind == EDIT_CUT && at < d->at + d->cut)
+			return true;
+	}
+	return false;
+}
+
 /* Attributes stand in the outline as in the tag, declarations left out. */
 static int same_attributes(const struct check *c, const struct outline_element *b,
 			   const struct outline_element *a)
 {
 	const uint8_t *bytes = c->before->bytes;
 	struct tag_span name, value;
-	size_t at, i = 0;
+	size_t at, i = 0, k = 0;
 	struct tag t;
 	int error;
 
-	if (a->attrs_n != b->attrs_n || tag_read(&t, bytes + b->start, b->start_end - b->start))
+	if (tag_read(&t, bytes + b->start, b->start_end - b->start))
 		return ERR_WELL_FORMED;
 	at = t.attrs_at;
 	while (tag_next_attr(&t, &at, &name, &value)) {
+		size_t from = (size_t)((const uint8_t *)value.p - bytes);
+
 		if (name.len >= 5 && !memcmp(name.p, "xmlns", 5) &&
 		    (name.len == 5 || name.p[5] == ':'))
 			continue;
-		if (i == b->attrs_n || strcmp(a->attrs[i].ns, b->attrs[i].ns) ||
-		    strcmp(a->attrs[i].local, b->attrs[i].local))
+		if (is_cut_at(c, from)) {
+			i++;
+			continue;
+		}
+		if (i == b->attrs_n || k == a->attrs_n || strcmp(a->attrs[k].ns, b->attrs[i].ns) ||
+		    strcmp(a->attrs[k].local, b->attrs[i].local))
 			return ERR_WELL_FORMED;
-		error = same_value(c, value_edit(c, (size_t)((const uint8_t *)value.p - bytes)),
-				   b->attrs[i].value, a->attrs[i].value);
+		error = same_value(c, value_edit(c, from), b->attrs[i].value, a->attrs[k].value);
 		if (error)
 			return error;
 		i++;
+		k++;
 	}
-	return i == b->attrs_n ? 0 : ERR_WELL_FORMED;
+	return i == b->attrs_n && k == a->attrs_n ? 0 : ERR_WELL_FORMED;
 }
 
 static bool same_place(const struct check *c, const struct outline_element *b,

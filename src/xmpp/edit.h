@@ -42,6 +42,10 @@ int edit_insert(struct edits *e, struct arena *a, const struct outline *o, size_
 		const void *xml, size_t len) MUSTCHECK;
 /* Removes a whole element, which is not the unit itself. */
 int edit_cut(struct edits *e, struct arena *a, const struct outline *o, int element) MUSTCHECK;
+/* Removes an attribute, by its name as written in the tag, and the white space before it.
+ * ERR_NOT_FOUND if it is not there. */
+int edit_cut_attribute(struct edits *e, struct arena *a, const struct outline *o, int element,
+		       const char *name) MUSTCHECK;
 /* Replaces the value of an attribute by this text, which is escaped here. ERR_NOT_FOUND if it is
  * not there. */
 int edit_attribute(struct edits *e, struct arena *a, const struct outline *o, int element,

@@ -238,6 +238,37 @@ static void inserts_that_break_out_are_refused(void **state UNUSED)
 	}
 }
 
+static void attributes_are_cut(void **state UNUSED)
+{
+	static const struct {
+		const char *unit, *name, *result;
+	} cases[] = {
+		{ "<a b='1' c='2'/>", "b", "<a c='2'/>" },
+		{ "<a b='1' c='2'/>", "c", "<a b='1'/>" },
+		{ "<a b = \"1\"\n c='2' ><d b='3'/></a>", "b", "<a\n c='2' ><d b='3'/></a>" },
+		{ "<a xmlns='u' p:b='1' b='>' xmlns:p='q'>b='1'</a>", "b",
+		  "<a xmlns='u' p:b='1' xmlns:p='q'>b='1'</a>" },
+		{ "<a xmlns='u' p:b='1' b='2' xmlns:p='q'/>", "p:b",
+		  "<a xmlns='u' b='2' xmlns:p='q'/>" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		start(cases[i].unit);
+		assert_int_equal(edit_cut_attribute(&edits, arena, &outline, 0, cases[i].name), 0);
+		assert_result(cases[i].result);
+		assert_int_not_equal(check(cases[i].unit), 0);
+	}
+	start(unit);
+	assert_int_equal(edit_cut_attribute(&edits, arena, &outline, 0, "nope"), ERR_NOT_FOUND);
+	assert_int_equal(edit_cut_attribute(&edits, arena, &outline, 2, "xmlns:o"), ERR_SYNTAX);
+	assert_int_equal(edit_cut_attribute(&edits, arena, &outline, 0, "to"), 0);
+	assert_int_equal(edit_attribute(&edits, arena, &outline, 0, "to", "x"), ERR_SYNTAX);
+	assert_int_equal(edit_attribute(&edits, arena, &outline, 0, "id", "8"), 0);
+	assert_result("<message type='' id=\"8\"><body>\xc3\xa9&amp;</body>"
+		      "<o:x xmlns:o='jabber:x:oob' a='1'><o:url>u</o:url></o:x><e/> </message>");
+}
+
 static void names_and_escapes(void **state UNUSED)
 {
 	assert_string_equal(edit_kind_name(EDIT_INSERT), "insert");
@@ -277,6 +308,7 @@ int main(void)
 		TEST(replies_are_substituted),
 		TEST(the_check_sees_every_byte),
 		TEST(inserts_that_break_out_are_refused),
+		TEST(attributes_are_cut),
 		TEST(names_and_escapes),
 		TEST(memory_ends_cleanly),
 	};

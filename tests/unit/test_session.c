@@ -88,6 +88,7 @@ static struct conf *make_conf(uint64_t generation, int port)
 
 	assert_non_null(l);
 	c->generation = generation;
+	c->limits.features_wait = 0; /* the clock stands still */
 	snprintf(address, sizeof(address), "127.0.0.1:%d", port);
 	free(l->upstream);
 	l->upstream = strdup(address);
