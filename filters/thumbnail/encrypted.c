@@ -29,14 +29,14 @@ static const struct {
 	{ "esfs", NS_ESFS, NULL, true },
 };
 
-static bool has_element(const struct outline *o, size_t row)
+static bool has_element(const struct outline *o, int root, size_t row)
 {
-	size_t i;
+	size_t i, end = o->elements[root].end_end;
 
-	for (i = 1; i < o->elements_n; i++) {
+	for (i = (size_t)root + 1; i < o->elements_n && o->elements[i].start < end; i++) {
 		const struct outline_element *e = &o->elements[i];
 
-		if ((elements[row].deep || e->depth == 1) &&
+		if ((elements[row].deep || e->parent == root) &&
 		    (!elements[row].ns || strcmp(e->ns, elements[row].ns) == 0) &&
 		    (!elements[row].local || strcmp(e->local, elements[row].local) == 0))
 			return true;
@@ -45,12 +45,13 @@ static bool has_element(const struct outline *o, size_t row)
 }
 
 /* XEP-0364: the body begins with ?OTR. */
-static bool has_otr_body(const struct outline *o)
+static bool has_otr_body(const struct outline *o, int root)
 {
+	const char *ns = o->elements[root].ns;
 	int body;
 
-	for (body = outline_child(o, 0, o->elements[0].ns, "body", 1); body != -1;
-	     body = outline_child(o, 0, o->elements[0].ns, "body", body + 1))
+	for (body = outline_child(o, root, ns, "body", 0); body != -1;
+	     body = outline_child(o, root, ns, "body", body + 1))
 		if (strncmp(o->elements[body].text, "?OTR", 4) == 0)
 			return true;
 	return false;
@@ -71,20 +72,29 @@ static bool url_has_foreign_scheme(const struct outline *o, int url)
 }
 
 /* A fragment may be a key (XEP-0454), so any is a sign. */
+static bool text_has_fragment(const char *text)
+{
+	return strchr(text, '#') != NULL;
+}
+
 static bool url_has_fragment(const struct outline *o, int url)
 {
-	return strchr(o->elements[url].text, '#') != NULL;
+	return text_has_fragment(o->elements[url].text);
 }
 
 /* Conversations' OpenPGP uploads: the path ends in .pgp. */
-static bool url_is_pgp_file(const struct outline *o, int url)
+static bool text_is_pgp_file(const char *text)
 {
-	const char *text = o->elements[url].text;
 	size_t len = strcspn(text, "?#");
 
 	while (len && strchr(" \t\r\n", text[len - 1]))
 		len--;
 	return len >= 4 && strncasecmp(text + len - 4, ".pgp", 4) == 0;
+}
+
+static bool url_is_pgp_file(const struct outline *o, int url)
+{
+	return text_is_pgp_file(o->elements[url].text);
 }
 
 static bool url_has_pgp_type(const struct outline *o, int url)
@@ -113,18 +123,52 @@ static const char *url_sign(const struct outline *o, int url)
 	return NULL;
 }
 
-const char *encrypted_sign(const struct outline *o)
+/* Sources of shared media (XEP-0385) and files (XEP-0447); other schemes are other ways to get
+ * the same file. */
+static const char *shared_sign(const struct outline *o, int root)
+{
+	size_t i, end = o->elements[root].end_end;
+
+	for (i = (size_t)root + 1; i < o->elements_n && o->elements[i].start < end; i++) {
+		const struct outline_element *e = &o->elements[i];
+		const char *uri;
+
+		if (strcmp(e->ns, NS_REFERENCE) == 0)
+			uri = outline_attr(o, (int)i, "", "uri");
+		else if (strcmp(e->ns, NS_URL_DATA) == 0)
+			uri = outline_attr(o, (int)i, "", "target");
+		else
+			continue;
+		/* A mention's xmpp: address is none of a file. */
+		if (!uri || strncasecmp(uri, "xmpp:", 5) == 0)
+			continue;
+		if (strncasecmp(uri, "aesgcm:", 7) == 0)
+			return "url-scheme";
+		if (text_has_fragment(uri))
+			return "url-fragment";
+		if (text_is_pgp_file(uri))
+			return "url-pgp";
+	}
+	return NULL;
+}
+
+bool encrypted_address(const char *url)
+{
+	return text_has_fragment(url) || text_is_pgp_file(url);
+}
+
+const char *encrypted_sign(const struct outline *o, int root)
 {
 	size_t row;
 	int x, url;
 
 	for (row = 0; row < ARRAY_SIZE(elements); row++)
-		if (has_element(o, row))
+		if (has_element(o, root, row))
 			return elements[row].sign;
-	if (has_otr_body(o))
+	if (has_otr_body(o, root))
 		return "otr";
-	for (x = outline_child(o, 0, NS_OOB, "x", 1); x != -1;
-	     x = outline_child(o, 0, NS_OOB, "x", x + 1)) {
+	for (x = outline_child(o, root, NS_OOB, "x", 0); x != -1;
+	     x = outline_child(o, root, NS_OOB, "x", x + 1)) {
 		for (url = outline_child(o, x, NS_OOB, "url", x + 1); url != -1;
 		     url = outline_child(o, x, NS_OOB, "url", url + 1)) {
 			const char *sign = url_sign(o, url);
@@ -133,5 +177,5 @@ const char *encrypted_sign(const struct outline *o)
 				return sign;
 		}
 	}
-	return NULL;
+	return shared_sign(o, root);
 }

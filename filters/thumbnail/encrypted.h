@@ -10,5 +10,8 @@
 
 #include "xmpp/outline.h"
 
-/* The name of the first sign found, or NULL. */
-const char *encrypted_sign(const struct outline *message);
+/* The name of the first sign found in the <message/> at index root, or NULL. */
+const char *encrypted_sign(const struct outline *o, int root);
+
+/* Could this address be one of encrypted media: a fragment, OpenPGP's file name? */
+bool encrypted_address(const char *url);

@@ -8,53 +8,32 @@
  */
 #include "config.h"
 
-#include "thumbnail/formats.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#include "base/base64.h"
-#include "base/err.h"
 #include "base/hash.h"
-#include "xmpp/ns.h"
+#include "thumbnail/formats.h"
 
 #define SID_BYTES 12 /* 96 random bits */
 
-static const char head[] = "<data xmlns='http://jabber.org/protocol/ibb' seq='0' type='%s' sid='t";
-static const char foot[] = "</data>";
-
-static size_t ibb_size(const struct job_result *r)
-{
-	return sizeof(head) + 32 + 2 * SID_BYTES + 2 + BASE64_LEN(r->len) + sizeof(foot);
-}
-
-static int ibb_write(struct filter_unit *u, const struct job_result *r)
+static int ibb_write(const struct form *f, struct pieces *out)
 {
 	static const char hex[] = "0123456789abcdef";
-	uint8_t sid[SID_BYTES];
-	size_t room = ibb_size(r), n, i;
-	char *xml = arena_alloc(u->arena, room);
+	uint8_t random[SID_BYTES];
+	char sid[2 * SID_BYTES + 1] = "";
+	size_t i;
 
-	if (!xml)
-		return ERR_NOMEM;
-	hash_random(sid, sizeof(sid));
-	n = (size_t)snprintf(xml, room, head, picture_mime(r->format));
-	for (i = 0; i < sizeof(sid); i++) {
-		xml[n++] = hex[sid[i] >> 4];
-		xml[n++] = hex[sid[i] & 15];
+	hash_random(random, sizeof(random));
+	for (i = 0; i < sizeof(random); i++) {
+		sid[2 * i] = hex[random[i] >> 4];
+		sid[2 * i + 1] = hex[random[i] & 15];
 	}
-	xml[n++] = '\'';
-	xml[n++] = '>';
-	n += base64_print(xml + n, r->bytes, r->len);
-	memcpy(xml + n, foot, sizeof(foot) - 1);
-	n += sizeof(foot) - 1;
-	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end, xml, n);
+	return pieces_add(f, out, pieces_end(f),
+			  "<data xmlns='http://jabber.org/protocol/ibb' seq='0' type='%s' "
+			  "sid='t%s'>%s</data>",
+			  picture_mime(f->r->format), sid, f->base64);
 }
 
 const struct format format_ibb = {
 	.id = CONF_FORMAT_IBB,
 	.name = "ibb",
 	.help = "in-band bytestream data (XEP-0047) as in Kontalk's media note",
-	.size = ibb_size,
 	.write = ibb_write,
 };

@@ -10,31 +10,92 @@
 
 #include <string.h>
 
+#include "base/err.h"
 #include "filter/filter.h"
 #include "rule/rule.h"
 #include "thumbnail/encrypted.h"
 #include "thumbnail/formats.h"
 #include "thumbnail/source.h"
 
-/* NS_OOB itself is no constant expression; the tests compare the two. */
-#define THUMBNAIL_NEEDLE "jabber:x:oob"
+/* The names of namespaces themselves are no constant expressions; the tests compare. */
+#define NEEDLE_OOB     "jabber:x:oob"
+#define NEEDLE_SIMS    "urn:xmpp:sims:1"
+#define NEEDLE_SFS     "urn:xmpp:sfs:0"
+#define NEEDLE_LINK    ">http" /* a body that begins with an address */
+#define NEEDLE_FORWARD "urn:xmpp:forward:0"
+
+/* No smaller thumbnail is asked for than a profile may ask for. */
+#define SMALLEST 512
 
 /* One message on its way, in its arena. */
 struct thumbnail {
 	struct sources sources;
-	size_t next; /* source to try next */
+	size_t next;                 /* source to try next */
+	const struct source *source; /* whose thumbnail is being made */
 	const struct conf_profile *profile;
+	bool smaller; /* a smaller one has been asked for already */
 };
 
+#define WANT(lane, text) { .kind = UNIT_MESSAGE, .dirs = 1u << LANE_##lane, .needle = text }
 static const struct filter_want wants[] = {
-	{ .kind = UNIT_MESSAGE, .dirs = 1u << LANE_C2S, .needle = THUMBNAIL_NEEDLE },
-	{ .kind = UNIT_MESSAGE, .dirs = 1u << LANE_S2C, .needle = THUMBNAIL_NEEDLE },
+	WANT(C2S, NEEDLE_OOB),
+	WANT(C2S, NEEDLE_SIMS),
+	WANT(C2S, NEEDLE_SFS),
+	WANT(C2S, NEEDLE_LINK),
+	WANT(S2C, NEEDLE_OOB),
+	WANT(S2C, NEEDLE_SIMS),
+	WANT(S2C, NEEDLE_SFS),
+	WANT(S2C, NEEDLE_LINK),
+	WANT(S2C, NEEDLE_FORWARD),
 	{ .kind = UNIT_KIND_COUNT },
 };
 
 static bool thumbnail_wants_row(const struct conf_listen *listen, const struct filter_want *want)
 {
-	return listen->directions & want->dirs;
+	if (strcmp(want->needle, NEEDLE_FORWARD) == 0)
+		return listen->forwarded;
+	return (listen->directions & want->dirs) &&
+	       (listen->links || strcmp(want->needle, NEEDLE_LINK) != 0);
+}
+
+static bool has_filter(const struct conf_listen *listen, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < listen->filters.n; i++)
+		if (strcmp(listen->filters.v[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int thumbnail_check(const struct conf *conf UNUSED, const struct conf_listen *listen,
+			   struct err_msg *msg)
+{
+	uint32_t formats = listen->profile_ref->formats;
+
+	if (!(formats & 1u << CONF_FORMAT_THUMBS0) || has_filter(listen, "bob") ||
+	    formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
+		return 0;
+	return err_msg_set(msg, ERR_CONFIG,
+		       "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
+		       "filter bob is needed, too",
+		       listen->profile);
+}
+
+static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, struct thumbnail *t,
+			    uint32_t max_bytes)
+{
+	struct job job = { .url = t->source->url,
+			   .declared = t->source->declared,
+			   .cached_only = t->sources.delayed,
+			   .no_store = t->sources.no_store,
+			   .output = (enum picture_output)t->profile->type,
+			   .width = (uint16_t)t->profile->width,
+			   .height = (uint16_t)t->profile->height,
+			   .max_bytes = max_bytes,
+			   .fetch_max = f->conf->fetch.max_bytes };
+
+	return f->host->start_job(f->host->ctx, u, &job);
 }
 
 /* The next source that a rule asks a thumbnail of becomes a job; false if none is left or media is
@@ -50,44 +111,61 @@ static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
 					 .declared = s->declared,
 					 .outline = u->outline };
 		struct rule_verdict verdict = rule_decide(f->conf, f->listen, &in);
-		struct job job;
 
-		if (verdict.action != CONF_ACTION_THUMBNAIL)
+		if (verdict.action != CONF_ACTION_THUMBNAIL ||
+		    (s->kind == SOURCE_LINK && !verdict.profile->links) ||
+		    !formats_fitting(u->outline, &t->sources, s, verdict.profile->formats))
 			continue;
 		t->profile = verdict.profile;
-		job = (struct job){ .url = s->url,
-				    .declared = s->declared,
-				    .cached_only = t->sources.delayed,
-				    .no_store = t->sources.no_store,
-				    .output = (enum picture_output)t->profile->type,
-				    .width = (uint16_t)t->profile->width,
-				    .height = (uint16_t)t->profile->height,
-				    .max_bytes = (uint32_t)t->profile->max_bytes,
-				    .fetch_max = f->conf->fetch.max_bytes };
-		return f->host->start_job(f->host->ctx, u, &job);
+		t->source = s;
+		t->smaller = false;
+		return thumbnail_start(f, u, t, (uint32_t)t->profile->max_bytes);
 	}
 	return false;
 }
 
-static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct filter_unit *u)
+/* What becomes of a message, and how it is counted if nothing does. */
+static enum metric thumbnail_look(struct filter_instance *f, struct filter_unit *u, int root,
+				  struct thumbnail *t)
 {
-	struct thumbnail *t;
 	const char *why;
 
-	if (encrypted_sign(u->outline)) {
-		counter_inc(METRIC_UNITS_ENCRYPTED);
-		return FILTER_PASS;
-	}
-	t = arena_alloc(u->arena, sizeof(*t));
+	if (encrypted_sign(u->outline, root))
+		return METRIC_UNITS_ENCRYPTED;
+	why = source_find(u->outline, root, f->listen->links, f->conf, u->arena, &t->sources);
+	if (!why)
+		return METRIC_UNITS_CANDIDATE;
+	return strcmp(why, "thumbnail-there") == 0 ? METRIC_UNITS_THERE : METRIC_UNITS_INELIGIBLE;
+}
+
+/* The unit itself where its lane is asked for, then what is forwarded in it, if that is. */
+static enum metric thumbnail_look_all(struct filter_instance *f, struct filter_unit *u,
+				      struct thumbnail *t)
+{
+	enum metric found = METRIC_UNITS_INELIGIBLE;
+	int root = -1;
+
+	if (f->listen->directions & 1u << u->dir)
+		found = thumbnail_look(f, u, 0, t);
+	if (!f->listen->forwarded || u->dir != LANE_S2C || found != METRIC_UNITS_INELIGIBLE)
+		return found;
+	for (root = source_forwarded(u->outline, 0); root != -1 && found != METRIC_UNITS_CANDIDATE;
+	     root = source_forwarded(u->outline, root))
+		found = thumbnail_look(f, u, root, t);
+	return found;
+}
+
+static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct filter_unit *u)
+{
+	struct thumbnail *t = arena_alloc(u->arena, sizeof(*t));
+	enum metric found;
+
 	if (!t)
 		return FILTER_PASS;
-	why = source_find(u->outline, f->conf, u->arena, &t->sources);
-	if (why) {
-		counter_inc(strcmp(why, "thumbnail-there") == 0 ? METRIC_UNITS_THERE
-								: METRIC_UNITS_INELIGIBLE);
+	found = thumbnail_look_all(f, u, t);
+	counter_inc(found);
+	if (found != METRIC_UNITS_CANDIDATE)
 		return FILTER_PASS;
-	}
-	counter_inc(METRIC_UNITS_CANDIDATE);
 	u->state = t;
 	return thumbnail_try_next(f, u, t) ? FILTER_WAIT : FILTER_PASS;
 }
@@ -104,11 +182,19 @@ static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct
 					       const struct job_result *r)
 {
 	struct thumbnail *t = u->state;
+	uint32_t fit;
+	int rc;
 
 	if (r->status != JOB_OK)
 		return is_sources_fault(r->status) && thumbnail_try_next(f, u, t) ? FILTER_WAIT
 										  : FILTER_PASS;
-	if (formats_write(u, t->profile->formats, r))
+	rc = formats_write(u, &t->sources, t->source, t->profile->formats,
+			   has_filter(f->listen, "bob"), r, &fit);
+	if (rc == ERR_TOO_BIG && fit >= SMALLEST && fit < t->profile->max_bytes && !t->smaller) {
+		t->smaller = true;
+		return thumbnail_start(f, u, t, fit) ? FILTER_WAIT : FILTER_PASS;
+	}
+	if (rc)
 		return FILTER_PASS;
 	counter_inc(METRIC_THUMBNAILS);
 	return FILTER_EDIT;
@@ -117,8 +203,9 @@ static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct
 const struct filter_ops filter_thumbnail = {
 	.abi = FILTER_ABI,
 	.name = "thumbnail",
-	.help = "adds thumbnails to messages that point to pictures by jabber:x:oob",
+	.help = "adds thumbnails to messages that point to pictures",
 	.wants = wants,
+	.check = thumbnail_check,
 	.wants_row = thumbnail_wants_row,
 	.on_unit = thumbnail_on_unit,
 	.on_result = thumbnail_on_result,

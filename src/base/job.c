@@ -87,6 +87,8 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 	ipc_put_u32(out, r->media_height);
 	ipc_put_u64(out, r->media_size);
 	ipc_put_bytes(out, r->media_sha256, sizeof(r->media_sha256));
+	ipc_put_u8(out, r->media_whole);
+	picture_thumbhash_put(out, &r->thumbhash);
 	ipc_put_u8(out, (uint8_t)r->format);
 	ipc_put_u32(out, r->width);
 	ipc_put_u32(out, r->height);
@@ -95,7 +97,7 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 
 int job_result_get(struct ipc_in *in, struct job_result *r)
 {
-	uint8_t status, from_cache, media_format, format;
+	uint8_t status, from_cache, media_format, media_whole, format;
 	uint32_t width, height;
 	const uint8_t *sum;
 	int rc;
@@ -111,6 +113,10 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	sum = ipc_get_bytes(in, sizeof(r->media_sha256));
 	if (sum)
 		memcpy(r->media_sha256, sum, sizeof(r->media_sha256));
+	media_whole = ipc_get_u8(in);
+	rc = picture_thumbhash_get(in, &r->thumbhash);
+	if (rc)
+		return rc;
 	format = ipc_get_u8(in);
 	width = ipc_get_u32(in);
 	height = ipc_get_u32(in);
@@ -118,11 +124,12 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_format >= PICTURE_FORMAT_COUNT ||
+	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 || media_format >= PICTURE_FORMAT_COUNT ||
 	    format >= PICTURE_FORMAT_COUNT || width > 1024 || height > 1024)
 		return ERR_BAD_MESSAGE;
 	r->status = (enum job_status)status;
 	r->from_cache = from_cache;
+	r->media_whole = media_whole;
 	r->media_format = (enum picture_format)media_format;
 	r->format = (enum picture_format)format;
 	r->width = (uint16_t)width;

@@ -144,6 +144,33 @@ int picture_request_get(struct ipc_in *in, struct picture_request *r)
 	return 0;
 }
 
+bool picture_thumbhash_is_sane(const struct picture_thumbhash *t)
+{
+	return t->len == 0 || (t->len >= PICTURE_THUMBHASH_MIN && t->len <= PICTURE_THUMBHASH_MAX);
+}
+
+void picture_thumbhash_put(struct ipc_out *out, const struct picture_thumbhash *t)
+{
+	ipc_put_u8(out, t->len);
+	ipc_put_bytes(out, t->bytes, MIN_OF(t->len, (uint8_t)PICTURE_THUMBHASH_MAX));
+}
+
+int picture_thumbhash_get(struct ipc_in *in, struct picture_thumbhash *t)
+{
+	const uint8_t *p;
+
+	memset(t, 0, sizeof(*t));
+	t->len = ipc_get_u8(in);
+	if (!picture_thumbhash_is_sane(t)) {
+		t->len = 0;
+		return ERR_BAD_MESSAGE;
+	}
+	p = ipc_get_bytes(in, t->len);
+	if (p && t->len)
+		memcpy(t->bytes, p, t->len);
+	return 0; /* a message that was too short shows at its end */
+}
+
 void picture_result_put(struct ipc_out *out, const struct picture_result *r)
 {
 	ipc_put_u64(out, r->id);
@@ -155,6 +182,7 @@ void picture_result_put(struct ipc_out *out, const struct picture_result *r)
 	ipc_put_u32(out, r->original_height);
 	ipc_put_u8(out, r->step);
 	ipc_put_u32(out, r->wall_us);
+	picture_thumbhash_put(out, &r->thumbhash);
 	ipc_put_u32(out, (uint32_t)r->len);
 	ipc_put_bytes(out, r->bytes, r->len);
 }
@@ -174,6 +202,9 @@ int picture_result_get(struct ipc_in *in, struct picture_result *r)
 	r->original_height = ipc_get_u32(in);
 	r->step = ipc_get_u8(in);
 	r->wall_us = ipc_get_u32(in);
+	rc = picture_thumbhash_get(in, &r->thumbhash);
+	if (rc)
+		return rc;
 	r->len = ipc_get_u32(in);
 	r->bytes = ipc_get_bytes(in, r->len);
 	rc = ipc_end(in);

@@ -44,6 +44,25 @@ struct picture_limits {
 	uint32_t cpu_ms;
 };
 
+/*
+ * A placeholder of at most 25 bytes (Evan Wallace's ThumbHash) of the picture as shown; len 0:
+ * there is none. Nothing depends on its bytes but what a client draws.
+ */
+#define PICTURE_THUMBHASH_MIN 5
+#define PICTURE_THUMBHASH_MAX 25
+
+struct picture_thumbhash {
+	uint8_t len;
+	uint8_t bytes[PICTURE_THUMBHASH_MAX];
+};
+
+/* Is its length one that a thumbhash can have (or 0)? */
+bool picture_thumbhash_is_sane(const struct picture_thumbhash *t);
+
+/* u8 length, bytes; get leaves a wrong length in the message's error. */
+void picture_thumbhash_put(struct ipc_out *out, const struct picture_thumbhash *t);
+int picture_thumbhash_get(struct ipc_in *in, struct picture_thumbhash *t) MUSTCHECK;
+
 /* SETUP: u32 children, then the limits. */
 struct picture_setup {
 	uint32_t children; /* decoders kept ready; 1..64 */
@@ -80,6 +99,7 @@ struct picture_result {
 	uint32_t original_height;
 	uint8_t step;         /* ladder step that fitted, from 0 */
 	uint32_t wall_us;     /* time in the child */
+	struct picture_thumbhash thumbhash;
 	const uint8_t *bytes; /* the thumbnail file; borrowed from the message */
 	size_t len;
 };

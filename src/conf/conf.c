@@ -17,7 +17,9 @@
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
 static const char *const action_words[] = { "thumbnail", "pass", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
-static const char *const format_words[] = { "ibb", NULL };
+static const char *const format_words[] = {
+	"ibb", "bob", "thumbs0", "sims", "sfs", "ogp", NULL
+};
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL
@@ -203,12 +205,15 @@ struct conf_profile *conf_add_profile(struct conf *c, const char *name)
 
 bool conf_link(struct conf *c)
 {
-	bool all = true;
+	bool all = true, links = false;
 	size_t i, k;
 
+	for (k = 0; k < c->profiles_n; k++)
+		links |= c->profiles[k].links;
 	for (i = 0; i < c->listens_n; i++) {
 		struct conf_listen *l = &c->listens[i];
 
+		l->links = links;
 		l->profile_ref = NULL;
 		for (k = 0; k < c->profiles_n; k++)
 			if (strcmp(c->profiles[k].name, l->profile) == 0)
@@ -216,6 +221,48 @@ bool conf_link(struct conf *c)
 		all = all && l->profile_ref;
 	}
 	return all;
+}
+
+#define FORMAT_BIT(name) (1u << CONF_FORMAT_##name)
+
+/*
+ * Profiles that are there without being configured. Clients that draw a thumbnail in place
+ * of the picture find 128 pixels blurred, so the box is larger where such clients read; the
+ * file stays within the 8 KiB that XEP-0231 recommends and Gajim's 10,000 bytes. sims is in none
+ * of them: it changes how Converse.js shows a picture.
+ */
+static const struct {
+	const char *name;
+	uint32_t formats; /* 0: the option's default */
+	uint64_t side;    /* 0: the option's default */
+} built_in[] = {
+	{ "default", 0, 0 },
+	{ "classic", FORMAT_BIT(IBB), 0 },
+	{ "kontalk", FORMAT_BIT(BOB), 256 },
+	{ "modern", FORMAT_BIT(SFS), 256 },
+	{ "everyone",
+	  FORMAT_BIT(IBB) | FORMAT_BIT(BOB) | FORMAT_BIT(THUMBS0) | FORMAT_BIT(SFS) |
+		  FORMAT_BIT(OGP),
+	  256 },
+};
+
+static int conf_add_built_in(struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(built_in); i++) {
+		struct conf_profile *p = conf_add_profile(c, built_in[i].name);
+
+		if (!p)
+			return ERR_NOMEM;
+		if (built_in[i].formats)
+			p->formats = built_in[i].formats;
+		if (built_in[i].side) {
+			p->width = built_in[i].side;
+			p->height = built_in[i].side;
+		}
+	}
+	return 0;
 }
 
 struct conf *conf_new(void)
@@ -230,7 +277,7 @@ struct conf *conf_new(void)
 		if (s != CONF_LISTEN && s != CONF_PROFILE &&
 		    conf_defaults(s, conf_section_at(c, s, 0)))
 			goto fail;
-	if (!conf_add_profile(c, "default"))
+	if (conf_add_built_in(c))
 		goto fail;
 	return c;
 fail:

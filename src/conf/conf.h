@@ -22,7 +22,15 @@ enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
 enum conf_tls { CONF_TLS_OFF, CONF_TLS_STARTTLS, CONF_TLS_DIRECT };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
-enum conf_format { CONF_FORMAT_IBB, CONF_FORMAT_COUNT };
+enum conf_format {
+	CONF_FORMAT_IBB,
+	CONF_FORMAT_BOB,
+	CONF_FORMAT_THUMBS0,
+	CONF_FORMAT_SIMS,
+	CONF_FORMAT_SFS,
+	CONF_FORMAT_OGP,
+	CONF_FORMAT_COUNT
+};
 
 struct conf_list {
 	char **v; /* owned, n entries */
@@ -78,6 +86,7 @@ struct conf_profile {
 struct conf_listen {
 	char *name;
 	const struct conf_profile *profile_ref; /* the profile that `profile` names */
+	bool links; /* a profile that may be chosen here has links; set by conf_link() */
 	/* What read.c found in the files, for processes that may not read them; secret. */
 	struct conf_list keys; /* of certificates, PEM, in order */
 	char *upstream_cas;    /* of upstream-ca, PEM; NULL: the system's */
@@ -118,7 +127,7 @@ struct conf {
 	struct conf_log log;
 	struct conf_listen *listens; /* owned */
 	size_t listens_n;
-	struct conf_profile *profiles; /* owned; "default" is always among them */
+	struct conf_profile *profiles; /* owned; the built-in ones first, "default" before all */
 	size_t profiles_n;
 	struct conf_fetch fetch;
 	struct conf_scale scale;
@@ -127,7 +136,7 @@ struct conf {
 	struct conf_limits limits;
 };
 
-/* All defaults, profile "default", no listener; NULL when out of memory. One reference. */
+/* All defaults, the built-in profiles, no listener; NULL when out of memory. One reference. */
 struct conf *conf_new(void) MUSTCHECK;
 struct conf *conf_ref(struct conf *c);
 /* Drops a reference, frees with the last; accepts NULL; sets *c to NULL. */

@@ -264,13 +264,15 @@ static void get_secrets(struct reader *r, struct conf_listen *l)
 
 static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32_t profiles)
 {
+	size_t built_in = c->profiles_n;
 	uint32_t i;
 
 	for (i = 0; i < listens + profiles && !r->error; i++) {
 		char *name = get_text(r);
 		bool made = name && (i < listens ? conf_add_listen(c, name) != NULL
-						 : strcmp(name, "default") == 0 ||
-							   conf_add_profile(c, name));
+				     : i - listens < built_in
+					     ? strcmp(name, c->profiles[i - listens].name) == 0
+					     : conf_add_profile(c, name) != NULL);
 
 		if (!r->error && !made)
 			r->error = ERR_NOMEM;
@@ -290,8 +292,8 @@ static void get_all(struct reader *r, struct conf *c)
 		r->error = ERR_BAD_MESSAGE;
 	if (!r->error)
 		get_names(r, c, listens, profiles);
-	/* "default" was there before: it must have been among the names, and first, as conf_new()
-	 * has it. */
+	/* The built-in ones were there before: they must have been the first names, in the order
+	 * that conf_new() has. */
 	if (!r->error && c->profiles_n != profiles)
 		r->error = ERR_BAD_MESSAGE;
 	for (i = 0; i < conf_options_n; i++) {

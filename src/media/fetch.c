@@ -161,6 +161,7 @@ static void fetch_finish(struct fetch *f, enum job_status status, bool host_fail
 	if (status == JOB_OK) {
 		r.format = f->body.format;
 		r.size = f->body.size;
+		r.whole = f->reply.delimited;
 		memcpy(r.sha256, f->body.sha256, sizeof(r.sha256));
 		r.fd = body_take(&f->body);
 	}

@@ -31,6 +31,7 @@ struct fetch_result {
 	/* With JOB_OK: */
 	enum picture_format format; /* by its first bytes */
 	uint64_t size;
+	bool whole; /* its end was announced, so that none of it can be missing */
 	uint8_t sha256[HASH_SHA256_LEN];
 	int fd; /* sealed memfd; becomes done's; -1 */
 };

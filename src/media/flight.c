@@ -201,6 +201,8 @@ static void on_scaled(void *arg, const struct picture_result *p)
 				.media_width = p->original_width,
 				.media_height = p->original_height,
 				.media_size = f->media.size,
+				.media_whole = f->media.whole,
+				.thumbhash = p->thumbhash,
 				.format = p->format,
 				.width = p->width,
 				.height = p->height,

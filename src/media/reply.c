@@ -106,6 +106,9 @@ int reply_add(struct reply *r, const char *line, size_t len)
 
 		memcpy(r->type, value, n);
 		r->type[n] = '\0';
+	} else if (name_is(line, (size_t)(colon - line), "content-length") ||
+		   name_is(line, (size_t)(colon - line), "transfer-encoding")) {
+		r->delimited = true;
 	} else if (name_is(line, (size_t)(colon - line), "location")) {
 		size_t n = value_len < sizeof(r->location) && !memchr(value, '\0', value_len)
 				   ? value_len

@@ -115,6 +115,8 @@ static bool answer_is_sane(const struct worker_answer *a, const struct picture_r
 	if (req->output == PICTURE_OUT_AUTO ? a->format != PICTURE_JPEG && a->format != PICTURE_PNG
 					    : a->format != wanted[req->output])
 		return false;
+	if (!picture_thumbhash_is_sane(&a->thumbhash))
+		return false;
 	return picture_is_clean((enum picture_format)a->format, p, len, a->width, a->height);
 }
 
@@ -143,6 +145,7 @@ static void decoder_judge(struct decoder *d)
 	d->result.width = (uint16_t)a.width;
 	d->result.height = (uint16_t)a.height;
 	d->result.step = (uint8_t)a.step;
+	d->result.thumbhash = a.thumbhash;
 	d->result.bytes = p;
 	d->result.len = a.len;
 }

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "scaler/encode.h"
 #include "scaler/header.h"
+#include "scaler/placeholder.h"
 #include "scaler/samples.h"
 
 /* Counts what decoders read over and over: at 64 MiB an honest PNG of 25 Mpx in 48 MB ended.
@@ -176,6 +177,32 @@ static bool scale_shrink(Image **image, const struct picture_request *req, bool 
 	return scale_replace(image, ThumbnailImage(*image, w, h, ex));
 }
 
+/* Of the upright picture; none is no failure. */
+static void scale_placeholder(const Image *image, struct picture_thumbhash *out)
+{
+	uint32_t w, h;
+	uint8_t *rgba;
+	ExceptionInfo ex;
+	Image *small;
+	size_t i;
+
+	encode_fit((uint32_t)image->columns, (uint32_t)image->rows, PLACEHOLDER_SIDE,
+		   PLACEHOLDER_SIDE, &w, &h);
+	GetExceptionInfo(&ex);
+	small = w == image->columns && h == image->rows ? CloneImage(image, 0, 0, MagickTrue, &ex)
+							: ThumbnailImage(image, w, h, &ex);
+	rgba = small ? malloc((size_t)w * h * 4) : NULL;
+	if (rgba && DispatchImage(small, 0, 0, w, h, "RGBA", CharPixel, rgba, &ex)) {
+		for (i = 3; !small->matte && i < (size_t)w * h * 4; i += 4)
+			rgba[i] = 255;
+		placeholder_make(rgba, w, h, out);
+	}
+	free(rgba);
+	if (small)
+		DestroyImage(small);
+	DestroyExceptionInfo(&ex);
+}
+
 static enum picture_status scale_image(Image **image, const struct header *h,
 				       const struct picture_request *req,
 				       struct picture_result *res)
@@ -197,7 +224,10 @@ static enum picture_status scale_image(Image **image, const struct header *h,
 			ok = scale_replace(image, AutoOrientImage(*image, orientation, &ex));
 	}
 	DestroyExceptionInfo(&ex);
-	return ok ? encode_ladder(*image, req, res) : PICTURE_FAILED;
+	if (!ok)
+		return PICTURE_FAILED;
+	scale_placeholder(*image, &res->thumbhash);
+	return encode_ladder(*image, req, res);
 }
 
 void scale_picture(const struct picture_request *req, const uint8_t *p, size_t len,

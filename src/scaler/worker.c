@@ -76,6 +76,8 @@ static void worker_answer(const struct picture_result *res, int64_t wall_us)
 	a.original_height = res->original_height;
 	a.step = res->step;
 	a.wall_us = (uint32_t)MIN_OF(wall_us, (int64_t)UINT32_MAX);
+	if (res->status == PICTURE_OK)
+		a.thumbhash = res->thumbhash;
 	a.len = res->status == PICTURE_OK ? (uint32_t)res->len : 0;
 	worker_write(&a, sizeof(a));
 	if (a.len)

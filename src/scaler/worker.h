@@ -31,6 +31,7 @@ struct worker_answer {
 	uint32_t step;
 	uint32_t wall_us;
 	uint32_t len;
+	struct picture_thumbhash thumbhash;
 };
 
 /* In the child, right after fork(): fd is its end of the pair. */

@@ -116,7 +116,7 @@ static void values_from_a_file(void **state UNUSED)
 	assert_int_equal(c->log.level, LOG_LEVEL_DEBUG);
 	assert_int_equal(c->log.format, LOG_FORMAT_JSON);
 	assert_int_equal(c->log.target, LOG_TARGET_SYSLOG);
-	assert_int_equal(c->profiles_n, 2);
+	assert_int_equal(c->profiles_n, 6); /* the built-in ones, and one more */
 	assert_int_equal(c->profiles[0].width, 96);
 	assert_int_equal(c->listens[0].profile_ref->width, 64);
 	assert_int_equal(c->listens[0].profile_ref->type, PICTURE_OUT_PNG);

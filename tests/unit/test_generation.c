@@ -105,10 +105,10 @@ static void round_trip(void **state UNUSED)
 	assert_int_equal(generation_parse(printed.p, printed.len, &c, NULL), 0);
 	assert_int_equal(c->generation, 42);
 	assert_int_equal(c->listens_n, 2);
-	assert_int_equal(c->profiles_n, 2);
+	assert_int_equal(c->profiles_n, 6);
 	assert_string_equal(conf_listen_find(c, "second")->upstream, "unix:/x");
 	assert_string_equal(conf_listen_find(c, "second")->bind.v[1], "127.0.0.1:2");
-	assert_ptr_equal(conf_listen_find(c, "second")->profile_ref, &c->profiles[1]);
+	assert_ptr_equal(conf_listen_find(c, "second")->profile_ref, &c->profiles[5]);
 	assert_int_equal(c->workers, 7);
 	assert_int_equal(c->limits.per_sender.per_ms, 1000);
 	buf_init(&again, GENERATION_MAX);
