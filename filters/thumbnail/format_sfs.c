@@ -128,9 +128,8 @@ static int sfs_write(const struct form *f, struct pieces *out)
 			  "<hash xmlns='urn:xmpp:hashes:2' algo='sha-256'>%s</hash>%s</file>"
 			  "<sources><url-data xmlns='http://jabber.org/protocol/url-data' "
 			  "target='%s'/></sources></file-sharing>%s",
-			  picture_mime(r->media_format), f->name,
-			  (unsigned long long)r->media_size, r->media_width, r->media_height, hash,
-			  thumbnail, f->url, fallback);
+			  picture_mime(r->media_format), f->name, (unsigned long long)r->media_size,
+			  r->media_width, r->media_height, hash, thumbnail, f->url, fallback);
 }
 
 const struct format format_sfs = {

@@ -37,8 +37,8 @@ struct draft {
 	bool without_data;
 };
 
-uint32_t formats_fitting(const struct outline *o, const struct sources *all,
-			 const struct source *s, uint32_t mask)
+uint32_t formats_fitting(const struct outline *o, const struct sources *all, const struct source *s,
+			 uint32_t mask)
 {
 	uint32_t fitting = 0;
 	size_t i;

@@ -62,8 +62,8 @@ extern const struct format format_sfs;
 extern const struct format format_ogp;
 
 /* Those of the mask that fit this source of this message. */
-uint32_t formats_fitting(const struct outline *o, const struct sources *all,
-			 const struct source *s, uint32_t mask);
+uint32_t formats_fitting(const struct outline *o, const struct sources *all, const struct source *s,
+			 uint32_t mask);
 
 /*
  * Writes the forms of the mask. Those that do not fit into unit->max_final together are left

@@ -120,8 +120,9 @@ const char *pieces_file_name(struct arena *a, const char *url)
 	size_t len;
 	char *name;
 
-	path = path ? strchr(path + 3, '/') : NULL;
-	if (!path)
+	if (path)
+		path += 3 + strcspn(path + 3, "/?#");
+	if (!path || *path != '/')
 		return "";
 	len = strcspn(path, "?#");
 	for (last = path, at = path; at < path + len; at++)

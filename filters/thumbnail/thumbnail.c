@@ -36,17 +36,14 @@ struct thumbnail {
 	bool smaller; /* a smaller one has been asked for already */
 };
 
-#define WANT(lane, text) { .kind = UNIT_MESSAGE, .dirs = 1u << LANE_##lane, .needle = text }
+#define WANT(lane, text)                                                        \
+	{                                                                       \
+		.kind = UNIT_MESSAGE, .dirs = 1u << LANE_##lane, .needle = text \
+	}
 static const struct filter_want wants[] = {
-	WANT(C2S, NEEDLE_OOB),
-	WANT(C2S, NEEDLE_SIMS),
-	WANT(C2S, NEEDLE_SFS),
-	WANT(C2S, NEEDLE_LINK),
-	WANT(S2C, NEEDLE_OOB),
-	WANT(S2C, NEEDLE_SIMS),
-	WANT(S2C, NEEDLE_SFS),
-	WANT(S2C, NEEDLE_LINK),
-	WANT(S2C, NEEDLE_FORWARD),
+	WANT(C2S, NEEDLE_OOB),       WANT(C2S, NEEDLE_SIMS), WANT(C2S, NEEDLE_SFS),
+	WANT(C2S, NEEDLE_LINK),      WANT(S2C, NEEDLE_OOB),  WANT(S2C, NEEDLE_SIMS),
+	WANT(S2C, NEEDLE_SFS),       WANT(S2C, NEEDLE_LINK), WANT(S2C, NEEDLE_FORWARD),
 	{ .kind = UNIT_KIND_COUNT },
 };
 
@@ -77,9 +74,9 @@ static int thumbnail_check(const struct conf *conf UNUSED, const struct conf_lis
 	    formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
 		return 0;
 	return err_msg_set(msg, ERR_CONFIG,
-		       "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
-		       "filter bob is needed, too",
-		       listen->profile);
+			   "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
+			   "filter bob is needed, too",
+			   listen->profile);
 }
 
 static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, struct thumbnail *t,

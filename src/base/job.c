@@ -124,8 +124,9 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 || media_format >= PICTURE_FORMAT_COUNT ||
-	    format >= PICTURE_FORMAT_COUNT || width > 1024 || height > 1024)
+	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 ||
+	    media_format >= PICTURE_FORMAT_COUNT || format >= PICTURE_FORMAT_COUNT ||
+	    width > 1024 || height > 1024)
 		return ERR_BAD_MESSAGE;
 	r->status = (enum job_status)status;
 	r->from_cache = from_cache;

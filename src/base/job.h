@@ -54,7 +54,7 @@ struct job_result {
 	uint64_t media_size;                   /* bytes of the whole body */
 	uint8_t media_sha256[HASH_SHA256_LEN]; /* of the whole body */
 	bool media_whole; /* the host had said where the body ends: size and sum are the file's */
-	struct picture_thumbhash thumbhash;    /* of the media, upright; may be missing */
+	struct picture_thumbhash thumbhash; /* of the media, upright; may be missing */
 	/* The thumbnail. */
 	enum picture_format format;
 	uint16_t width;

@@ -97,8 +97,8 @@ struct picture_result {
 	uint16_t height;
 	uint32_t original_width; /* upright, as shown */
 	uint32_t original_height;
-	uint8_t step;         /* ladder step that fitted, from 0 */
-	uint32_t wall_us;     /* time in the child */
+	uint8_t step;     /* ladder step that fitted, from 0 */
+	uint32_t wall_us; /* time in the child */
 	struct picture_thumbhash thumbhash;
 	const uint8_t *bytes; /* the thumbnail file; borrowed from the message */
 	size_t len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * encode - see encode.h; the ladders are those of design.md 7.
+ * encode - see encode.h; the ladders are those of design.md 7, with steps between a large box
+ * and 96 pixels, so that a picture that just misses its size is not cut to a third.
  */
 #include "config.h"
 
@@ -17,20 +18,24 @@ struct rung {
 	unsigned side;    /* box; 0: the request's */
 };
 
-#define LADDER_MAX 10
+#define LADDER_MAX 14
 
+/* Sides that are no smaller than the box are passed over. */
 /* clang-format off */
 static const struct rung ladder_jpeg[] = {
 	{ PICTURE_JPEG, 75, 0, 0 }, { PICTURE_JPEG, 60, 0, 0 }, { PICTURE_JPEG, 50, 0, 0 },
-	{ PICTURE_JPEG, 50, 0, 96 }, { PICTURE_JPEG, 50, 0, 64 },
+	{ PICTURE_JPEG, 50, 0, 192 }, { PICTURE_JPEG, 50, 0, 128 }, { PICTURE_JPEG, 50, 0, 96 },
+	{ PICTURE_JPEG, 50, 0, 64 },
 };
 static const struct rung ladder_png[] = {
 	{ PICTURE_PNG, 0, 0, 0 }, { PICTURE_PNG, 0, 256, 0 }, { PICTURE_PNG, 0, 64, 0 },
-	{ PICTURE_PNG, 0, 64, 96 }, { PICTURE_PNG, 0, 64, 64 },
+	{ PICTURE_PNG, 0, 64, 192 }, { PICTURE_PNG, 0, 64, 128 }, { PICTURE_PNG, 0, 64, 96 },
+	{ PICTURE_PNG, 0, 64, 64 },
 };
 static const struct rung ladder_webp[] = {
 	{ PICTURE_WEBP, 75, 0, 0 }, { PICTURE_WEBP, 60, 0, 0 }, { PICTURE_WEBP, 50, 0, 0 },
-	{ PICTURE_WEBP, 50, 0, 96 }, { PICTURE_WEBP, 50, 0, 64 },
+	{ PICTURE_WEBP, 50, 0, 192 }, { PICTURE_WEBP, 50, 0, 128 }, { PICTURE_WEBP, 50, 0, 96 },
+	{ PICTURE_WEBP, 50, 0, 64 },
 };
 /* clang-format on */
 
@@ -238,8 +243,11 @@ enum picture_status encode_ladder(const Image *image, const struct picture_reque
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		uint8_t *p = rung_write(image, &rungs[i], req, res);
+		uint8_t *p;
 
+		if (rungs[i].side && rungs[i].side >= MAX_OF(req->width, req->height))
+			continue;
+		p = rung_write(image, &rungs[i], req, res);
 		if (!p)
 			continue;
 		written = true;

@@ -109,8 +109,8 @@ static void the_values_of_another_implementation(void **state UNUSED)
 			unsigned got = k % 2 ? t.bytes[k / 2] & 15 : t.bytes[k / 2] >> 4;
 			bool exact = k < 2 * head || kind == NOISE || kind == ALPHA_NOISE;
 
-			if (k >= 2 * head && (!structured || MIN_OF(vectors[i].width,
-								    vectors[i].height) < 3))
+			if (k >= 2 * head &&
+			    (!structured || MIN_OF(vectors[i].width, vectors[i].height) < 3))
 				continue;
 			if (exact ? got != want : got > want + 1 || want > got + 1)
 				fail_msg("vector %zu, nibble %zu: %x, not %x", i, k, got, want);
