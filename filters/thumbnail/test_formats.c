@@ -141,7 +141,7 @@ static void every_byte_of_theirs_stays(void **state UNUSED)
 {
 	static const char xml[] = "<message  to=\"b@h\" id='&#x61;1' type='chat'><body>" URL
 				  "</body>" PIC "<origin-id xmlns='urn:xmpp:sid:0' "
-						"id='o'/><stanza-id xmlns='urn:xmpp:sid:0' id='s' "
+				  "id='o'/><stanza-id xmlns='urn:xmpp:sid:0' id='s' "
 				  "by='h'/><request xmlns='urn:xmpp:receipts'/><markable "
 				  "xmlns='urn:xmpp:chat-markers:0'/>\n</message >";
 	char *text;

@@ -73,6 +73,16 @@ static bool name_is(const char *line, size_t name_len, const char *name)
 	return strlen(name) == name_len && strncasecmp(line, name, name_len) == 0;
 }
 
+static bool is_number(const char *value, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (value[i] < '0' || value[i] > '9')
+			return false;
+	return len > 0;
+}
+
 int reply_add(struct reply *r, const char *line, size_t len)
 {
 	const char *colon, *value;
@@ -106,9 +116,10 @@ int reply_add(struct reply *r, const char *line, size_t len)
 
 		memcpy(r->type, value, n);
 		r->type[n] = '\0';
-	} else if (name_is(line, (size_t)(colon - line), "content-length") ||
-		   name_is(line, (size_t)(colon - line), "transfer-encoding")) {
-		r->delimited = true;
+	} else if (name_is(line, (size_t)(colon - line), "content-length")) {
+		r->delimited |= is_number(value, value_len);
+	} else if (name_is(line, (size_t)(colon - line), "transfer-encoding")) {
+		r->delimited |= name_is(value, value_len, "chunked");
 	} else if (name_is(line, (size_t)(colon - line), "location")) {
 		size_t n = value_len < sizeof(r->location) && !memchr(value, '\0', value_len)
 				   ? value_len

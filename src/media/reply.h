@@ -20,7 +20,7 @@ struct reply {
 	unsigned lines;
 	unsigned status;
 	bool ended;                     /* the final header is complete */
-	bool delimited;                 /* Content-Length or Transfer-Encoding, not just the end */
+	bool delimited;                 /* its end is announced: Content-Length or chunked */
 	bool no_store;                  /* Cache-Control: no-store or private */
 	uint32_t max_age;               /* seconds, or REPLY_AGE_NONE */
 	char type[128];                 /* Content-Type, cut; "" if none */

@@ -218,6 +218,40 @@ static void test_reply(void **state UNUSED)
 	assert_int_equal(r.status, 200);
 }
 
+/* Whether a body that ends is known to be whole. */
+static void test_reply_delimited(void **state UNUSED)
+{
+	static const struct {
+		const char *line;
+		bool delimited;
+	} rows[] = {
+		{ "Content-Length: 12\r\n", true },
+		{ "content-length:0\r\n", true },
+		{ "Transfer-Encoding: chunked\r\n", true },
+		{ "transfer-encoding: CHUNKED\r\n", true },
+		{ "Transfer-Encoding: gzip\r\n", false },
+		{ "Content-Length: many\r\n", false },
+		{ "Content-Length: -1\r\n", false },
+		{ "Content-Length:\r\n", false },
+		{ "Connection: close\r\n", false },
+	};
+	struct reply r;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		reply_init(&r);
+		assert_int_equal(feed(&r, "HTTP/1.1 200 OK\r\n"), 0);
+		assert_int_equal(feed(&r, rows[i].line), 0);
+		assert_int_equal(r.delimited, rows[i].delimited);
+	}
+	/* What an early response says does not count. */
+	reply_init(&r);
+	assert_int_equal(feed(&r, "HTTP/1.1 103 Early\r\n"), 0);
+	assert_int_equal(feed(&r, "Content-Length: 1\r\n"), 0);
+	assert_int_equal(feed(&r, "HTTP/1.1 200 OK\r\n"), 0);
+	assert_false(r.delimited);
+}
+
 static void test_reply_cache_control(void **state UNUSED)
 {
 	static const struct {
@@ -297,6 +331,7 @@ int main(void)
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_host_table_is_bounded),
 		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_reply_delimited),
 		cmocka_unit_test(test_reply_cache_control),
 		cmocka_unit_test(test_reply_types),
 		cmocka_unit_test(test_reply_caps),

@@ -93,6 +93,55 @@ static void defaults_are_what_the_table_says(void **state UNUSED)
 	assert_null(c);
 }
 
+static void built_in_profiles(void **state UNUSED)
+{
+	static const struct {
+		const char *name;
+		uint32_t formats;
+		uint64_t side;
+	} rows[] = {
+		{ "default", 1u << CONF_FORMAT_IBB, 128 },
+		{ "classic", 1u << CONF_FORMAT_IBB, 128 },
+		{ "kontalk", 1u << CONF_FORMAT_BOB, 256 },
+		{ "modern", 1u << CONF_FORMAT_SFS, 256 },
+		/* All but sims, which changes how Converse.js shows a picture. */
+		{ "everyone", ((1u << CONF_FORMAT_COUNT) - 1) & ~(1u << CONF_FORMAT_SIMS), 256 },
+	};
+	char text[512];
+	struct conf *c;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct conf_profile *p;
+
+		snprintf(text, sizeof(text),
+			 "listen = { a = { bind = \"0.0.0.0:5222\"  upstream = \"unix:/x\"  "
+			 "profile = \"%s\" } }",
+			 rows[i].name);
+		c = assert_reads(text);
+		p = c->listens[0].profile_ref;
+		assert_string_equal(p->name, rows[i].name);
+		assert_int_equal(p->formats, rows[i].formats);
+		assert_int_equal(p->width, rows[i].side);
+		assert_int_equal(p->height, rows[i].side);
+		assert_int_equal(p->max_bytes, 8192);
+		assert_false(p->links);
+		assert_false(c->listens[0].links);
+		conf_unref(&c);
+	}
+	/* A group of the same name changes what it names. */
+	c = assert_reads(LISTENER
+			 "profiles = { modern = { formats = [\"sims\", \"bob\"]  width = 64 "
+			 " links = true } }");
+	assert_int_equal(c->profiles_n, ARRAY_SIZE(rows));
+	assert_string_equal(c->profiles[3].name, "modern");
+	assert_int_equal(c->profiles[3].formats, 1u << CONF_FORMAT_SIMS | 1u << CONF_FORMAT_BOB);
+	assert_int_equal(c->profiles[3].width, 64);
+	assert_int_equal(c->profiles[3].height, 256);
+	assert_true(c->listens[0].links); /* a rule may choose it */
+	conf_unref(&c);
+}
+
 static void values_from_a_file(void **state UNUSED)
 {
 	struct conf *c =
@@ -664,6 +713,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_what_the_table_says),
+		cmocka_unit_test(built_in_profiles),
 		cmocka_unit_test(values_from_a_file),
 		cmocka_unit_test(edges_of_every_row),
 		cmocka_unit_test(numbers_and_units),

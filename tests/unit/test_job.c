@@ -42,6 +42,8 @@ static struct job_result a_result(const uint8_t *bytes, size_t len)
 				    .media_width = 4000,
 				    .media_height = 3000,
 				    .media_size = 12345,
+				    .media_whole = true,
+				    .thumbhash = { .len = 5, .bytes = "hash" },
 				    .format = PICTURE_PNG,
 				    .width = 128,
 				    .height = 96,
@@ -116,6 +118,9 @@ static void result_round_trip(void **state UNUSED)
 		assert_int_equal(back.len, sizes[i]);
 		assert_memory_equal(back.bytes, bytes, sizes[i]);
 		assert_int_equal(back.media_size, 12345);
+		assert_true(back.media_whole);
+		assert_int_equal(back.thumbhash.len, 5);
+		assert_memory_equal(back.thumbhash.bytes, "hash", 5);
 		ipc_in_fini(&in);
 	}
 }
@@ -133,6 +138,39 @@ static void truncations_are_refused(void **state UNUSED)
 		assert_int_equal(send(fds[0], out.data, len, 0), len);
 		assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MEDIA), 0);
 		assert_int_equal(job_result_get(&in, &back), len == whole ? 0 : ERR_BAD_MESSAGE);
+		ipc_in_fini(&in);
+	}
+}
+
+/* None, or 5 to 25 bytes: from the scaler and from media. */
+static void lengths_of_a_thumbhash(void **state UNUSED)
+{
+	unsigned len;
+
+	for (len = 0; len < 256; len++) {
+		struct picture_result pr = { .status = PICTURE_OK,
+					     .format = PICTURE_PNG,
+					     .width = 5,
+					     .height = 5,
+					     .bytes = (const uint8_t *)"abcd",
+					     .len = 4 },
+				      pr_back;
+		struct job_result r = a_result((const uint8_t *)"abc", 3), r_back;
+		int want = len == 0 || (len >= 5 && len <= 25) ? 0 : ERR_BAD_MESSAGE;
+
+		pr.thumbhash.len = (uint8_t)len;
+		r.thumbhash.len = (uint8_t)len;
+		ipc_begin(&out, IPC_SCALED);
+		picture_result_put(&out, &pr);
+		assert_int_equal(over(ROLE_SCALER, ROLE_MEDIA), 0);
+		assert_int_equal(picture_result_get(&in, &pr_back), want);
+		if (!want)
+			assert_int_equal(pr_back.thumbhash.len, len);
+		ipc_in_fini(&in);
+		ipc_begin(&out, IPC_RESULT);
+		job_result_put(&out, &r);
+		assert_int_equal(over(ROLE_MEDIA, ROLE_PROXY), 0);
+		assert_int_equal(job_result_get(&in, &r_back), want);
 		ipc_in_fini(&in);
 	}
 }
@@ -199,9 +237,13 @@ static void statuses_have_names(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(job_round_trip),      cmocka_unit_test(job_refuses),
-		cmocka_unit_test(result_round_trip),   cmocka_unit_test(truncations_are_refused),
-		cmocka_unit_test(flips_do_no_harm),    cmocka_unit_test(picture_request_round_trip),
+		cmocka_unit_test(job_round_trip),
+		cmocka_unit_test(job_refuses),
+		cmocka_unit_test(result_round_trip),
+		cmocka_unit_test(truncations_are_refused),
+		cmocka_unit_test(lengths_of_a_thumbhash),
+		cmocka_unit_test(flips_do_no_harm),
+		cmocka_unit_test(picture_request_round_trip),
 		cmocka_unit_test(statuses_have_names),
 	};
 

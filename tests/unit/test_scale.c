@@ -136,6 +136,8 @@ static void samples_scale_to_every_output(void **state UNUSED)
 			assert_int_equal(res.width, 8);
 			assert_int_equal(res.height, 4);
 			assert_int_equal(res.original_width, 16);
+			assert_in_range(res.thumbhash.len, PICTURE_THUMBHASH_MIN,
+					PICTURE_THUMBHASH_MAX);
 			if (o != PICTURE_OUT_AUTO)
 				assert_int_equal(res.format, want[o]);
 			assert_true(picture_is_clean(res.format, res.bytes, res.len, 8, 4));
