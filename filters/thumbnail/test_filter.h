@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_filter - the filter thumbnail with the real chain, outline and edits and a faked host, for
- * its tests. Include once, after unit.h.
+ * its tests.
  *
  * The thumbnail is the 4 x 3 PNG of golden/, the media the 40 x 30 PNG that the golden files speak
  * of.
  */
 #pragma once
 
-#include "base/base64.h"
 #include "filter/chain.h"
 #include "xmpp/ns.h"
 
@@ -23,155 +22,39 @@
 	"9SkVsysq2nsqihkWVMRvqfA+UWF+p0IZAFVYEZXDSuJzAAAAAElFTkSuQmCC"
 #define CID "sha1+2f7d4ab1c137df0b0fe181399fb84725e0212767@bob.xmpp.org"
 
-static struct conf *conf;
-static struct conf_profile *profile; /* the listener's */
-static struct conf_listen *listen;
-static struct nsctx *ctx;
-static struct chain *chain;
-static uint8_t thumbnail[128];
-static size_t thumbnail_len;
-static struct {
-	int count;
+struct filter_asked {
+	int count; /* jobs since run_dir() */
 	bool refuse;
 	struct job last;
 	char url[JOB_URL_MAX + 1];
-} asked;
+};
 
-static bool fake_start_job(void *c UNUSED, struct filter_unit *u UNUSED, const struct job *job)
-{
-	asked.count++;
-	asked.last = *job;
-	snprintf(asked.url, sizeof(asked.url), "%s", job->url);
-	return !asked.refuse;
-}
+extern struct conf *conf;
+extern struct conf_profile *profile; /* the listener's */
+extern struct conf_listen *listen_main;
+extern struct nsctx *ctx;
+extern struct chain *chain;
+extern struct filter_asked asked;
+extern const struct filter_host fake_host;
 
-static const struct filter_host host = { .start_job = fake_start_job };
+/* Everything is switched on: both lanes, links, forwarded. For cmocka_run_group_tests(). */
+int filter_setup(void **state);
+int filter_teardown(void **state);
 
 /* What media answers for the golden picture. */
-static struct job_result golden_result(void)
-{
-	struct job_result r = { .status = JOB_OK,
-				.max_age = 86400,
-				.media_format = PICTURE_PNG,
-				.media_width = 40,
-				.media_height = 30,
-				.media_size = 223,
-				.media_whole = true,
-				.format = PICTURE_PNG,
-				.width = 4,
-				.height = 3,
-				.bytes = thumbnail,
-				.len = thumbnail_len };
-	uint8_t sum[64];
-	size_t len;
+struct job_result golden_result(void);
 
-	assert_int_equal(
-		base64_parse(sum, &len, "96fx6V4Kxy3r5cpbj8sBZr8xhWEU1nedvfu/xtUcQ94=", 44), 0);
-	memcpy(r.media_sha256, sum, sizeof(r.media_sha256));
-	assert_int_equal(base64_parse(sum, &len, "AAgCBwAAAAAAAAAAAAAAAAAAAAAAAAAA", 32), 0);
-	r.thumbhash.len = (uint8_t)len;
-	memcpy(r.thumbhash.bytes, sum, len);
-	return r;
-}
-
-static struct chain_input input_of(const char *xml, enum lane_dir dir)
-{
-	return (struct chain_input){ .kind = UNIT_MESSAGE,
-				     .dir = dir,
-				     .bytes = (const uint8_t *)xml,
-				     .len = strlen(xml),
-				     .ctx = ctx,
-				     .from = "romeo@montague.lit/orchard",
-				     .max_final = 60 * 1024 };
-}
-
-static enum chain_result run_dir(const char *xml, enum lane_dir dir, struct chain_unit **out)
-{
-	struct chain_input in = input_of(xml, dir);
-
-	asked.count = 0;
-	return chain_run(chain, &in, out);
-}
+struct chain_input input_of(const char *xml, enum lane_dir dir);
+enum chain_result run_dir(const char *xml, enum lane_dir dir, struct chain_unit **out);
 
 /* The whole way of one message, as a text to be freed; NULL: it went on as it came. */
-static char *written(const char *xml, enum lane_dir dir, const struct job_result *r)
-{
-	struct chain_unit *u;
-	const uint8_t *p;
-	char *text = NULL;
-	size_t len;
+char *written(const char *xml, enum lane_dir dir, const struct job_result *r);
+char *written_c2s(const char *xml);
 
-	if (run_dir(xml, dir, &u) != CHAIN_WAIT) {
-		assert_null(u);
-		return NULL;
-	}
-	if (chain_unit_result(u, r) == CHAIN_EDITED) {
-		p = chain_unit_bytes(u, &len);
-		text = strndup((const char *)p, len);
-		assert_non_null(text);
-	}
-	chain_unit_free(&u);
-	return text;
-}
+/* No job, nothing changed; else the test fails. */
+void left_alone(const char *xml, enum lane_dir dir);
 
-static char *written_c2s(const char *xml)
-{
-	struct job_result r = golden_result();
-
-	return written(xml, LANE_C2S, &r);
-}
-
-static UNUSED void left_alone(const char *xml, enum lane_dir dir)
-{
-	struct chain_unit *u;
-
-	if (run_dir(xml, dir, &u) != CHAIN_PASS || asked.count)
-		fail_msg("not left alone: %s", xml);
-}
-
-static size_t times(const char *text, const char *what)
-{
-	size_t n = 0;
-
-	for (; (text = strstr(text, what)); text += strlen(what))
-		n++;
-	return n;
-}
-
-static void set_formats(uint32_t formats)
-{
-	profile->formats = formats;
-}
+size_t times(const char *text, const char *what);
+void set_formats(uint32_t formats);
 
 #define FORMAT(name) (1u << CONF_FORMAT_##name)
-
-static int filter_setup(void **state UNUSED)
-{
-	static const char header[] = "<stream:stream xmlns='jabber:client' "
-				     "xmlns:stream='http://etherx.jabber.org/streams'>";
-	struct tag tag;
-
-	outline_setup();
-	conf = conf_new();
-	listen = conf ? conf_add_listen(conf, "main") : NULL;
-	if (!listen)
-		return -1;
-	listen->directions = 1u << LANE_C2S | 1u << LANE_S2C;
-	listen->forwarded = true;
-	conf->profiles[0].links = true; /* the listener's; tests turn it off */
-	if (!conf_link(conf) || tag_read(&tag, (const uint8_t *)header, sizeof(header) - 1) ||
-	    base64_parse(thumbnail, &thumbnail_len, THUMBNAIL, strlen(THUMBNAIL)))
-		return -1;
-	profile = &conf->profiles[0];
-	ctx = nsctx_of_header(&tag);
-	chain = chain_new(conf, listen, &host);
-	return chain ? 0 : -1;
-}
-
-static int filter_teardown(void **state UNUSED)
-{
-	chain_free(&chain);
-	nsctx_unref(&ctx);
-	conf_unref(&conf);
-	return 0;
-}

@@ -467,14 +467,14 @@ static void thumbs0_leaves_with_its_data(void **state UNUSED)
 {
 	static char bob[] = "bob";
 	char *filters[] = { bob };
-	struct conf_list was = listen->filters;
+	struct conf_list was = listen_main->filters;
 
 	assert_int_equal(forms_of(MSG(BOTH), FORMAT(THUMBS0)), 0);
 	assert_int_equal(forms_of(MSG(BOTH), FORMAT(THUMBS0) | FORMAT(BOB)),
 			 FORMAT(THUMBS0) | FORMAT(BOB));
-	listen->filters = (struct conf_list){ .v = filters, .n = 1 };
+	listen_main->filters = (struct conf_list){ .v = filters, .n = 1 };
 	assert_int_equal(forms_of(MSG(BOTH), FORMAT(THUMBS0)), FORMAT(THUMBS0));
-	listen->filters = was;
+	listen_main->filters = was;
 }
 
 static void then_a_smaller_thumbnail_is_asked_for(void **state UNUSED)

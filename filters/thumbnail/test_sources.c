@@ -195,24 +195,24 @@ static void forwarded_messages_that_stay(void **state UNUSED)
 	left_alone(MSG("<received xmlns='urn:any'>" FORWARD(INNER(PIC)) "</received>"), LANE_S2C);
 	/* A forward in a forward is too far off. */
 	left_alone(CARBON(INNER(FORWARD(INNER(PIC)))), LANE_S2C);
-	listen->forwarded = false;
+	listen_main->forwarded = false;
 	left_alone(CARBON(INNER(PIC)), LANE_S2C);
 	left_alone(ARCHIVED(INNER(PIC)), LANE_S2C);
-	listen->forwarded = true;
+	listen_main->forwarded = true;
 }
 
 /* forwarded without "s2c": what is in others, and only that. */
 static void forwarded_alone(void **state UNUSED)
 {
-	uint32_t was = listen->directions;
+	uint32_t was = listen_main->directions;
 
 	set_formats(FORMAT(IBB));
-	listen->directions = 1u << LANE_C2S;
+	listen_main->directions = 1u << LANE_C2S;
 	left_alone(MSG(PIC), LANE_S2C);
 	left_alone(MSG(PIC "<a xmlns='urn:xmpp:forward:0'/>"), LANE_S2C);
 	asks(CARBON(INNER(PIC)), LANE_S2C, URL);
 	asks(MSG(PIC), LANE_C2S, URL);
-	listen->directions = was;
+	listen_main->directions = was;
 }
 
 static void what_is_wanted(void **state UNUSED)
@@ -225,7 +225,7 @@ static void what_is_wanted(void **state UNUSED)
 
 	assert_non_null(l);
 	assert_true(conf_link(c));
-	plain = chain_new(c, l, &host);
+	plain = chain_new(c, l, &fake_host);
 	assert_non_null(plain);
 	for (dir = 0; dir < 2; dir++)
 		for (i = 0; i < ARRAY_SIZE(needles); i++) {
@@ -368,7 +368,7 @@ static void thumbs0_needs_its_data(void **state UNUSED)
 		{ EVERY & ~FORMAT(THUMBS0), NULL, true },
 	};
 	const struct filter_ops *ops = filter_find("thumbnail");
-	struct conf_list was = listen->filters;
+	struct conf_list was = listen_main->filters;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -376,12 +376,13 @@ static void thumbs0_needs_its_data(void **state UNUSED)
 		struct err_msg msg = { 0 };
 
 		set_formats(rows[i].formats);
-		listen->filters = (struct conf_list){ .v = filters, .n = rows[i].filter ? 1 : 0 };
-		assert_int_equal(ops->check(conf, listen, &msg) == 0, rows[i].good);
+		listen_main->filters =
+			(struct conf_list){ .v = filters, .n = rows[i].filter ? 1 : 0 };
+		assert_int_equal(ops->check(conf, listen_main, &msg) == 0, rows[i].good);
 		if (!rows[i].good)
 			assert_non_null(strstr(msg.text, "thumbs0"));
 	}
-	listen->filters = was;
+	listen_main->filters = was;
 }
 
 int main(void)
