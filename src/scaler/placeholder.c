@@ -166,7 +166,7 @@ void placeholder_make(const uint8_t *rgba, unsigned width, unsigned height,
 {
 	unsigned longest = MAX_OF(width, height), most, lx, ly;
 	size_t n = (size_t)width * height;
-	struct channel channels[CHANNELS];
+	struct channel channels[CHANNELS] = { 0 };
 	double mean[4], *planes;
 	bool alpha;
 
@@ -185,7 +185,8 @@ void placeholder_make(const uint8_t *rgba, unsigned width, unsigned height,
 		  &channels[LUMA]);
 	transform(planes + YELLOW_BLUE * n, width, height, 3, 3, &channels[YELLOW_BLUE]);
 	transform(planes + RED_GREEN * n, width, height, 3, 3, &channels[RED_GREEN]);
-	transform(planes + ALPHA * n, width, height, 5, 5, &channels[ALPHA]);
+	if (alpha)
+		transform(planes + ALPHA * n, width, height, 5, 5, &channels[ALPHA]);
 	put(out, channels, width > height ? ly : lx, width > height, alpha);
 	free(planes);
 }

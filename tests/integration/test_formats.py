@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 from lxml import etree
@@ -399,6 +400,14 @@ def test_forms_leave_then_the_thumbnail_shrinks(through, media):
 # --- real peers -----------------------------------------------------------------------------
 
 
+def strip(data):
+    """Without what the server's archive adds behind ours."""
+    root = parse(data)
+    for foreign in root.findall('{urn:xmpp:sid:0}stanza-id'):
+        root.remove(foreign)
+    return root
+
+
 def test_through_prosody_to_slixmpp(tmp_path, media):
     server = Prosody(tmp_path)
     daemon = Insetd(tmp_path, server.upstream, {'fetch.allow-origin': [media.origin, server.origin],
@@ -413,11 +422,41 @@ def test_through_prosody_to_slixmpp(tmp_path, media):
             alice.picture_message(url, f'forms-{n}').send()
             got = await bob.next_message(f'forms-{n}')
             assert got['body'] == url and got['oob']['url'] == url
-            root = parse(stanza_bytes(bob.raw, f'forms-{n}'))
-            for foreign in root.findall('{urn:xmpp:sid:0}stanza-id'):
-                root.remove(foreign)        # the server's archive; it stands behind ours
+            root = strip(stanza_bytes(bob.raw, f'forms-{n}'))
             assert Forms(root, url, original, name=shown).found == set(EVERY)
         for client in (alice, bob):
+            await client.end()
+    try:
+        asyncio.run(talk())
+    finally:
+        daemon.stop()
+        server.stop()
+
+
+def test_carbons_through_prosody(tmp_path, media):
+    """Only what comes in is asked for, so the sender's other client depends on `forwarded`."""
+    server = Prosody(tmp_path)
+    daemon = Insetd(tmp_path, server.upstream, {'fetch.allow-origin': [media.origin], 'listen.main.directions': ['s2c'],
+                                                'listen.main.forwarded': True, 'listen.main.profile': 'modern'})
+
+    async def talk():
+        alice, bob, second = Client('alice', daemon.port), Client('bob', daemon.port), Client('alice', daemon.port)
+        second.requested_jid.resource = 'second'
+        second.register_plugin('xep_0280')
+        carbons = asyncio.Queue()
+        second.add_event_handler('carbon_sent', carbons.put_nowait)
+        await asyncio.gather(alice.start(), bob.start(), second.start())
+        await second['xep_0280'].enable()
+        original = pictures.png()
+        url = media.put(original, 'p.png')
+        alice.picture_message(url, 'copied').send()
+        got = await bob.next_message('copied')
+        assert got['body'] == url
+        assert Forms(strip(stanza_bytes(bob.raw, 'copied')), url, original).found == {'sfs', 'bob'}
+        copy = await asyncio.wait_for(carbons.get(), 30)
+        inner = ElementTree.tostring(copy['carbon_sent'].xml)
+        assert Forms(strip(inner), url, original).found == {'sfs', 'bob'}
+        for client in (alice, bob, second):
             await client.end()
     try:
         asyncio.run(talk())

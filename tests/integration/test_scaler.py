@@ -62,9 +62,13 @@ def sealed(data):
 class Result:
     def __init__(self, packet):
         (self.id, self.status, self.format, self.width, self.height, self.ow, self.oh, self.step, self.us,
-         size) = struct.unpack_from('=QBBIIIIBII', packet, 4)
+         hash_size) = struct.unpack_from('=QBBIIIIBIB', packet, 4)
+        at = 4 + struct.calcsize('=QBBIIIIBIB')
+        self.thumbhash = packet[at:at + hash_size]
+        size, = struct.unpack_from('=I', packet, at + hash_size)
         self.bytes = packet[-size:] if size else b''
-        assert len(packet) == 4 + struct.calcsize('=QBBIIIIBII') + size
+        assert len(packet) == at + hash_size + 4 + size
+        assert (hash_size in range(5, 26)) == (self.status == 0)
 
     def image(self):
         im = Image.open(io.BytesIO(self.bytes))
