@@ -350,7 +350,7 @@ int source_forwarded(const struct outline *o, int from)
 	for (i = (size_t)from + 1; i < o->elements_n; i++) {
 		e = &o->elements[i];
 		if (e->depth < 2 || strcmp(e->local, "message") != 0 ||
-		    strcmp(e->ns, o->elements[0].ns) != 0)
+		    (strcmp(e->ns, o->elements[0].ns) != 0 && strcmp(e->ns, NS_CLIENT) != 0))
 			continue;
 		up = &o->elements[e->parent];
 		if (strcmp(up->local, "forwarded") == 0 && strcmp(up->ns, NS_FORWARD) == 0 &&
