@@ -10,6 +10,8 @@
  *   - Dino's second message (attach-to, sources) belongs to its first: left alone
  *   - the body is marked as a fallback (XEP-0428) by where the address stands in it; a body that
  *     does not name it would lose its text, so then there is no sharing at all
+ *   - Dino shows nothing of the text of a message that shares a file, whatever the mark says: a
+ *     body with more text only where the profile says so (captions)
  *   - of several addresses a client would show only the one that is shared
  */
 #include "config.h"
@@ -22,7 +24,27 @@
 #include "thumbnail/formats.h"
 #include "xmpp/ns.h"
 
-enum body { BODY_NONE, BODY_WHOLE, BODY_PART, BODY_FOREIGN };
+/* PART: nothing but white space around the address; CAPTION: text. */
+enum body { BODY_NONE, BODY_WHOLE, BODY_PART, BODY_CAPTION, BODY_FOREIGN };
+
+static bool is_blank(const char *from, const char *to)
+{
+	return from + strspn(from, " \t\r\n") >= to;
+}
+
+/* The address as a word: not the beginning of a longer one. */
+static const char *find_address(const char *text, const char *url)
+{
+	const char *at;
+
+	for (at = strstr(text, url); at; at = strstr(at + 1, url)) {
+		char next = at[strlen(url)];
+
+		if (!next || strchr(" \t\r\n<>()[]{}\"',;!", next))
+			return at;
+	}
+	return NULL;
+}
 
 /* What the bodies are to the address; its place in the one body that has more than it. */
 static enum body body_of(const struct outline *o, int root, const char *url, size_t *start_out,
@@ -39,11 +61,13 @@ static enum body body_of(const struct outline *o, int root, const char *url, siz
 			found = BODY_WHOLE;
 			continue;
 		}
-		at = strstr(text, url);
+		at = find_address(text, url);
 		/* In several languages the address stands at several places. */
 		if (!at || found != BODY_NONE)
 			return BODY_FOREIGN;
-		found = BODY_PART;
+		found = is_blank(text, at) && is_blank(at + strlen(url), text + strlen(text))
+				? BODY_PART
+				: BODY_CAPTION;
 		*start_out = pieces_characters(text, (size_t)(at - text));
 		*end_out = *start_out + pieces_characters(url, strlen(url));
 	}
@@ -64,9 +88,16 @@ static bool sfs_is_marked(const struct outline *o, int root)
 	return false;
 }
 
-static bool sfs_fits(const struct outline *o, const struct sources *all, const struct source *s)
+static bool body_allows(const struct outline *o, const struct sources *all, const char *url)
 {
 	size_t start, end;
+	enum body body = body_of(o, all->root, url, &start, &end);
+
+	return body != BODY_FOREIGN && (body != BODY_CAPTION || all->captions);
+}
+
+static bool sfs_fits(const struct outline *o, const struct sources *all, const struct source *s)
+{
 	int file;
 
 	switch (source_shared(o, all->root, SOURCE_SFS, s->url, &file)) {
@@ -79,8 +110,7 @@ static bool sfs_fits(const struct outline *o, const struct sources *all, const s
 	}
 	return !all->several && outline_child(o, all->root, NS_ATTACH, "attach-to", 0) == -1 &&
 	       outline_child(o, all->root, NS_SFS, "sources", 0) == -1 &&
-	       !sfs_is_marked(o, all->root) &&
-	       body_of(o, all->root, s->url, &start, &end) != BODY_FOREIGN;
+	       !sfs_is_marked(o, all->root) && body_allows(o, all, s->url);
 }
 
 static const char *sfs_fallback(const struct form *f)
@@ -92,6 +122,7 @@ static const char *sfs_fallback(const struct form *f)
 	case BODY_WHOLE:
 		return arena_printf(f->u->arena, "%s<body/></fallback>", head);
 	case BODY_PART:
+	case BODY_CAPTION:
 		return arena_printf(f->u->arena, "%s<body start='%zu' end='%zu'/></fallback>", head,
 				    start, end);
 	case BODY_NONE:

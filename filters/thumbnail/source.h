@@ -30,6 +30,7 @@ struct sources {
 	bool several;  /* there are more addresses in the message than one, usable or not */
 	bool delayed;  /* history (XEP-0203): cached thumbnails only */
 	bool no_store; /* XEP-0334 */
+	bool captions; /* the profile's, set by who chose it: a file may be shared beside text */
 };
 
 /*

@@ -329,6 +329,10 @@ static void fallback_marks_what_the_body_is(void **state UNUSED)
 		  "<body start='0' end='37'/></fallback>" },
 		{ MSG("<body> " URL "</body>" PIC), "<body start='1' end='38'/></fallback>" },
 		{ MSG("<body>a picture</body>" PIC), NULL },
+		/* A longer address is another one. */
+		{ MSG("<body>" URL ".bak</body>" PIC), NULL },
+		{ MSG("<body>" URL ".bak (" URL ")</body>" PIC),
+		  "<body start='43' end='80'/></fallback>" },
 		{ MSG("<body/>" PIC), NULL },
 		{ MSG("<body>" URL "</body><body xml:lang='de'>" URL "</body>" PIC),
 		  "<body/></fallback>" },
@@ -343,6 +347,7 @@ static void fallback_marks_what_the_body_is(void **state UNUSED)
 	};
 	size_t i;
 
+	profile->captions = true;
 	set_formats(FORMAT(SFS));
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		char *text = written_c2s(rows[i].xml);
@@ -356,6 +361,21 @@ static void fallback_marks_what_the_body_is(void **state UNUSED)
 			fail_msg("row %zu: %s", i, text);
 		free(text);
 	}
+	profile->captions = false;
+}
+
+/* Dino stores no text of a message that shares a file: whatever the fallback says, it is gone. */
+static void text_beside_the_address_is_not_lost(void **state UNUSED)
+{
+	const uint32_t both = FORMAT(SFS) | FORMAT(BOB);
+
+	assert_int_equal(forms_of(MSG("<body>look: " URL "</body>" PIC), both), FORMAT(BOB));
+	assert_int_equal(forms_of(MSG("<body>" URL " look</body>" PIC), both), FORMAT(BOB));
+	assert_int_equal(forms_of(MSG("<body> " URL "\n</body>" PIC), both), both);
+	assert_int_equal(forms_of(MSG("<body>" URL "</body>" PIC), both), both);
+	profile->captions = true;
+	assert_int_equal(forms_of(MSG("<body>look: " URL "</body>" PIC), both), both);
+	profile->captions = false;
 }
 
 /* Gajim takes 50,000 bytes and needs a title; its XEP-0231 reader asserts on max-age. */
@@ -694,6 +714,7 @@ int main(void)
 		cmocka_unit_test(no_sfs_for_an_attached_source),
 		cmocka_unit_test(one_of_several_is_not_shared),
 		cmocka_unit_test(fallback_marks_what_the_body_is),
+		cmocka_unit_test(text_beside_the_address_is_not_lost),
 		cmocka_unit_test(what_gajim_asks_for),
 		cmocka_unit_test(data_of_what_is_not_to_be_stored),
 		cmocka_unit_test(no_attribute_is_longer_than_1_kib),

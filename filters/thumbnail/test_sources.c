@@ -271,8 +271,13 @@ static void cheogram(void **state UNUSED)
 
 	assert_int_equal(times(text, "<media-sharing"), 1);
 	assert_int_equal(times(text, "data:image/thumbhash"), 1);
+	assert_null(strstr(text, "urn:xmpp:sfs:0"));
+	free(text);
+	profile->captions = true;
+	text = enriched(xml, EVERY);
 	assert_non_null(strstr(text, "for='urn:xmpp:sfs:0'><body start='5' end='42'/>"));
 	free(text);
+	profile->captions = false;
 	set_formats(FORMAT(SIMS));
 	left_alone(xml, LANE_C2S);
 }

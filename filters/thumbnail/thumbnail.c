@@ -110,8 +110,10 @@ static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
 		struct rule_verdict verdict = rule_decide(f->conf, f->listen, &in);
 
 		if (verdict.action != CONF_ACTION_THUMBNAIL ||
-		    (s->kind == SOURCE_LINK && !verdict.profile->links) ||
-		    !formats_fitting(u->outline, &t->sources, s, verdict.profile->formats))
+		    (s->kind == SOURCE_LINK && !verdict.profile->links))
+			continue;
+		t->sources.captions = verdict.profile->captions;
+		if (!formats_fitting(u->outline, &t->sources, s, verdict.profile->formats))
 			continue;
 		t->profile = verdict.profile;
 		t->source = s;

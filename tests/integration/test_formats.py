@@ -275,12 +275,12 @@ def test_all_forms_at_once_and_a_second_inset(through, media, daemons, upstream)
     url = media.put(original, 'p.jpg')
     stanza = message(f"<body>😀 see {url} &amp; tell</body>{oob(url)}"
                      "<reference xmlns='urn:xmpp:reference:0' type='mention' begin='0' end='1' uri='xmpp:bob@localhost'/>")
-    received = through(stanza, profiles__default__formats=EVERY)
+    received = through(stanza, profiles__default__formats=EVERY, profiles__default__captions=True)
     root = parse(received)
     forms = Forms(root, url, original)
     assert forms.found == set(EVERY)
     assert root.find('{urn:xmpp:reference:0}reference').get('type') == 'data', 'SIMS stands before the mention'
-    again = Session(daemons(profiles__default__formats=EVERY).port, upstream)
+    again = Session(daemons(profiles__default__formats=EVERY, profiles__default__captions=True).port, upstream)
     again.c2s(received)
     again.close()
 
