@@ -37,11 +37,34 @@ void job_put(struct ipc_out *out, const struct job *j)
 	ipc_put_u64(out, j->fetch_max);
 	ipc_put_u32(out, j->rate_per_min);
 	ipc_put_u32(out, j->rate_burst);
+	ipc_put_u8(out, j->publishes);
+	ipc_put_u8(out, j->find_cid);
+	ipc_put_bytes(out, j->cid, sizeof(j->cid));
+	ipc_put_bytes(out, j->owner, sizeof(j->owner));
+}
+
+/* Fixed bytes; zeroes after an error, which ipc_end() will tell. */
+static void get_sum(struct ipc_in *in, uint8_t *out, size_t len)
+{
+	const uint8_t *p = ipc_get_bytes(in, len);
+
+	memset(out, 0, len);
+	if (p)
+		memcpy(out, p, len);
+}
+
+/* What must hold of a job for a thumbnail. */
+static bool picture_job_is_ok(const struct job *j, uint8_t output, uint32_t width, uint32_t height)
+{
+	return j->url[0] && strlen(j->url) <= JOB_URL_MAX && strlen(j->declared) <= 255 &&
+	       output <= PICTURE_OUT_WEBP && width >= 1 && width <= 1024 && height >= 1 &&
+	       height <= 1024 && j->max_bytes >= 256 && j->max_bytes <= 65535 && j->fetch_max &&
+	       j->fetch_max <= IPC_BLOB_MAX;
 }
 
 int job_get(struct ipc_in *in, struct job *j)
 {
-	uint8_t cached_only, no_store, output;
+	uint8_t cached_only, no_store, output, publishes, find_cid;
 	uint32_t width, height;
 	int rc;
 
@@ -59,21 +82,62 @@ int job_get(struct ipc_in *in, struct job *j)
 	j->fetch_max = ipc_get_u64(in);
 	j->rate_per_min = ipc_get_u32(in);
 	j->rate_burst = ipc_get_u32(in);
+	publishes = ipc_get_u8(in);
+	find_cid = ipc_get_u8(in);
+	get_sum(in, j->cid, sizeof(j->cid));
+	get_sum(in, j->owner, sizeof(j->owner));
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (!j->url[0] || strlen(j->url) > JOB_URL_MAX || strlen(j->declared) > 255 ||
-	    cached_only > 1 || no_store > 1 || output > PICTURE_OUT_WEBP || width < 1 ||
-	    width > 1024 || height < 1 || height > 1024 || j->max_bytes < 256 ||
-	    j->max_bytes > 65535 || !j->fetch_max || j->fetch_max > IPC_BLOB_MAX ||
+	if (cached_only > 1 || no_store > 1 || publishes > 1 || find_cid > 1 ||
 	    j->deadline_ms > 60000)
 		return ERR_BAD_MESSAGE;
+	if (find_cid ? j->url[0] || j->declared[0] || publishes
+		     : !picture_job_is_ok(j, output, width, height))
+		return ERR_BAD_MESSAGE;
+	j->publishes = publishes;
+	j->find_cid = find_cid;
 	j->cached_only = cached_only;
 	j->no_store = no_store;
 	j->output = (enum picture_output)output;
 	j->width = (uint16_t)width;
 	j->height = (uint16_t)height;
 	return 0;
+}
+
+bool job_type_is_ok(const char *type)
+{
+	size_t len = strlen(type);
+	const char *p;
+
+	if (!len || len > JOB_TYPE_MAX || !strchr(type, '/'))
+		return false;
+	for (p = type; *p; p++)
+		if (*p < ' ' || *p > '~' || strchr("<>&'\"", *p))
+			return false;
+	return true;
+}
+
+void job_keep_put(struct ipc_out *out, const struct job_keep *k)
+{
+	ipc_put_bytes(out, k->owner, sizeof(k->owner));
+	ipc_put_u32(out, k->max_age);
+	ipc_put_str(out, k->type);
+	ipc_put_blob(out, k->bytes, k->len);
+}
+
+int job_keep_get(struct ipc_in *in, struct job_keep *k)
+{
+	int rc;
+
+	get_sum(in, k->owner, sizeof(k->owner));
+	k->max_age = ipc_get_u32(in);
+	k->type = ipc_get_str(in);
+	k->bytes = ipc_get_blob(in, 65535, &k->len);
+	rc = ipc_end(in);
+	if (!rc && (!k->len || !job_type_is_ok(k->type)))
+		rc = ERR_BAD_MESSAGE;
+	return rc;
 }
 
 void job_result_put(struct ipc_out *out, const struct job_result *r)
@@ -92,6 +156,7 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 	ipc_put_u8(out, (uint8_t)r->format);
 	ipc_put_u32(out, r->width);
 	ipc_put_u32(out, r->height);
+	ipc_put_str(out, r->type);
 	ipc_put_blob(out, r->bytes, r->len);
 }
 
@@ -99,6 +164,7 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 {
 	uint8_t status, from_cache, media_format, media_whole, format;
 	uint32_t width, height;
+	const char *type;
 	const uint8_t *sum;
 	int rc;
 
@@ -120,13 +186,14 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	format = ipc_get_u8(in);
 	width = ipc_get_u32(in);
 	height = ipc_get_u32(in);
+	type = ipc_get_str(in);
 	r->bytes = ipc_get_blob(in, 65535, &r->len);
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
 	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 ||
 	    media_format >= PICTURE_FORMAT_COUNT || format >= PICTURE_FORMAT_COUNT ||
-	    width > 1024 || height > 1024)
+	    width > 1024 || height > 1024 || (type[0] && !job_type_is_ok(type)))
 		return ERR_BAD_MESSAGE;
 	r->status = (enum job_status)status;
 	r->from_cache = from_cache;
@@ -135,8 +202,9 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	r->format = (enum picture_format)format;
 	r->width = (uint16_t)width;
 	r->height = (uint16_t)height;
+	memcpy(r->type, type, strlen(type) + 1);
 	if ((r->status == JOB_OK) != (r->len > 0) ||
-	    (r->status == JOB_OK && (!width || !height || r->format == PICTURE_NONE)))
+	    (r->status == JOB_OK && !type[0] && (!width || !height || r->format == PICTURE_NONE)))
 		return ERR_BAD_MESSAGE;
 	return 0;
 }

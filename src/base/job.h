@@ -13,7 +13,9 @@
 #include "base/ipc.h"
 #include "base/picture.h"
 
-#define JOB_URL_MAX 2048 /* bytes of a URL; longer ones are not fetched */
+#define JOB_URL_MAX   2048 /* bytes of a URL; longer ones are not fetched */
+#define JOB_TYPE_MAX  63   /* bytes of a MIME type that is kept with data */
+#define JOB_OWNER_LEN 16   /* see filter/owner.h */
 
 enum job_status {
 #define JOB_STATUS(name, label) JOB_##name,
@@ -40,6 +42,21 @@ struct job {
 	uint64_t fetch_max;    /* of the media */
 	uint32_t rate_per_min; /* thumbnails a minute for this sender; 0: no limit */
 	uint32_t rate_burst;
+	/* Data that a client may ask for by its cid, the SHA-1 of its bytes (XEP-0231). */
+	bool publishes; /* the message will name the thumbnail's cid in the owner's name */
+	bool find_cid;  /* make nothing, find the data of this cid that the owner published; url is
+			   "" */
+	uint8_t cid[HASH_SHA1_LEN];
+	uint8_t owner[JOB_OWNER_LEN];
+};
+
+/* Data with a cid that somebody sent, to be kept for those who ask for it. */
+struct job_keep {
+	uint8_t owner[JOB_OWNER_LEN]; /* who sent it */
+	uint32_t max_age;             /* seconds, by the owner's word */
+	const char *type;
+	const uint8_t *bytes; /* borrowed */
+	size_t len;
 };
 
 struct job_result {
@@ -59,13 +76,19 @@ struct job_result {
 	enum picture_format format;
 	uint16_t width;
 	uint16_t height;
-	const uint8_t *bytes; /* borrowed: from the message or from the cache */
+	char type[JOB_TYPE_MAX + 1]; /* of data that was kept, whose format is not known; else "" */
+	const uint8_t *bytes;        /* borrowed: from the message or from the cache */
 	size_t len;
 };
 
-/* JOB and RESULT as messages; get checks every range: 0 or ERR_BAD_MESSAGE. url and declared live
- * in `in`. */
+/* May this MIME type be kept and written into an attribute? */
+bool job_type_is_ok(const char *type);
+
+/* JOB, KEEP and RESULT as messages; get checks every range: 0 or ERR_BAD_MESSAGE. url and declared
+ * live in `in`. */
 void job_put(struct ipc_out *out, const struct job *j);
 int job_get(struct ipc_in *in, struct job *j) MUSTCHECK;
+void job_keep_put(struct ipc_out *out, const struct job_keep *k);
+int job_keep_get(struct ipc_in *in, struct job_keep *k) MUSTCHECK;
 void job_result_put(struct ipc_out *out, const struct job_result *r);
 int job_result_get(struct ipc_in *in, struct job_result *r) MUSTCHECK;

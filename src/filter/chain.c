@@ -100,6 +100,23 @@ enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_
 	return plan_wants(c->plan, dir, kind, iq, child_ns);
 }
 
+static bool filter_awaits(struct filter_instance *f, enum lane_dir dir, enum iq_type iq,
+			  const struct tag *tag)
+{
+	return f->ops->awaits && (iq == IQ_RESULT || iq == IQ_ERROR) &&
+	       f->ops->awaits(f, dir, iq, tag);
+}
+
+bool chain_awaits(struct chain *c, enum lane_dir dir, enum iq_type iq, const struct tag *tag)
+{
+	size_t i;
+
+	for (i = 0; i < c->filters_n; i++)
+		if (filter_awaits(&c->filters[i], dir, iq, tag))
+			return true;
+	return false;
+}
+
 bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
 		      const uint8_t *p, size_t len)
 {
@@ -118,10 +135,16 @@ static bool iq_matches(const struct chain_unit *u, const struct filter_want *wan
 }
 
 /* Does this one filter want this very unit? (Another filter may be why it was collected.) */
-static bool filter_wants(const struct chain_unit *u, const struct filter_ops *ops)
+static bool filter_wants(const struct chain_unit *u, struct filter_instance *f)
 {
+	const struct filter_ops *ops = f->ops;
 	const struct filter_want *want;
+	struct tag tag;
 
+	if (u->unit.kind == UNIT_IQ && ops->awaits &&
+	    tag_read(&tag, u->outline.bytes, u->outline.elements[0].start_end) == 0 &&
+	    filter_awaits(f, u->unit.dir, unit_iq_type(&tag), &tag))
+		return true;
 	for (want = ops->wants; want->kind != UNIT_KIND_COUNT; want++) {
 		if (want->kind != u->unit.kind || !(want->dirs & 1u << u->unit.dir) ||
 		    !plan_row_is_on(u->chain->plan, ops, want))
@@ -166,7 +189,7 @@ static enum chain_result chain_go_on(struct chain_unit *u, const struct job_resu
 		struct filter_instance *f = &u->chain->filters[u->at];
 		enum filter_verdict verdict;
 
-		if (!r && !filter_wants(u, f->ops))
+		if (!r && !filter_wants(u, f))
 			continue;
 		u->unit.state = u->states[u->at];
 		verdict = r ? f->ops->on_result(f, &u->unit, r) : f->ops->on_unit(f, &u->unit);

@@ -23,6 +23,10 @@ void chain_free(struct chain **c);
 enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
 			    enum iq_type iq, const struct tag_span *child_ns);
 
+/* Is this reply (an iq of type result or error, by its start tag) one that a filter waits for? Then
+ * it is wanted and needs no needle. */
+bool chain_awaits(struct chain *c, enum lane_dir dir, enum iq_type iq, const struct tag *tag);
+
 /* Does a complete, wanted unit hold a needle of any filter that wants it (or has one of them none)?
  */
 bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,

@@ -56,6 +56,8 @@ struct filter_host {
 	 * busy, so return FILTER_PASS. At most one job per unit at a time.
 	 */
 	bool (*start_job)(void *ctx, struct filter_unit *u, const struct job *job);
+	/* Has the media process keep this data, copied here. Nothing is told if it cannot. */
+	void (*keep)(void *ctx, const struct job_keep *k);
 };
 
 /* One instance per session and filter; its configuration is the generation's. */
@@ -100,6 +102,13 @@ struct filter_ops {
 	/* Does this configuration want that row now? NULL: yes, always. Called when a generation
 	 * starts. */
 	bool (*wants_row)(const struct conf_listen *listen, const struct filter_want *want);
+	/*
+	 * Is this iq, a result or an error, a reply that the filter waits for? Such a one is wanted
+	 * without a row and without a needle. Asked with the start tag of every reply, so it must
+	 * be cheap when nothing is waited for; asked again before on_unit(). NULL: none.
+	 */
+	bool (*awaits)(struct filter_instance *f, enum lane_dir dir, enum iq_type type,
+		       const struct tag *iq);
 	/* A wanted unit with its needle, complete and parsed. Must not block; bounded work. */
 	enum filter_verdict (*on_unit)(struct filter_instance *f, struct filter_unit *u);
 	/* The job has ended; r is valid for the call. FILTER_WAIT again after another start_job. */

@@ -147,14 +147,12 @@ bool cache_find(struct cache *c, const struct cache_key *key, struct job_result 
 void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
 		 uint64_t ttl_ms)
 {
-	struct entry *e = entry_find(c, key);
+	struct entry *old = entry_find(c, key), *e;
 	size_t size = sizeof(*e) + r->len;
 
-	if (e)
-		entry_drop(c, e);
+	/* The copy comes first: what leaves may be what r was borrowed from. */
 	e = ttl_ms && size <= c->max ? malloc(size) : NULL;
 	if (e) {
-		cache_shrink(c, c->max - size);
 		e->key = *key;
 		e->expires = clock_now() + (int64_t)ttl_ms;
 		e->result = *r;
@@ -162,6 +160,11 @@ void cache_store(struct cache *c, const struct cache_key *key, const struct job_
 		e->result.bytes = e->bytes;
 		if (r->len)
 			memcpy(e->bytes, r->bytes, r->len);
+	}
+	if (old)
+		entry_drop(c, old);
+	if (e) {
+		cache_shrink(c, c->max - size);
 		list_init(&e->lru);
 		list_init(&e->bucket);
 		list_add_head(&c->lru, &e->lru);

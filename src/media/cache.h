@@ -33,7 +33,8 @@ void cache_set_max(struct cache *c, size_t max);
  */
 bool cache_find(struct cache *c, const struct cache_key *key, struct job_result *r);
 
-/* Copies r for ttl_ms (0: forgets the key). What cannot be kept is not kept. */
+/* Copies r, whose bytes may be borrowed from here, for ttl_ms (0: forgets the key). What cannot be
+ * kept is not kept. */
 void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
 		 uint64_t ttl_ms);
 

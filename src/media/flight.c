@@ -12,6 +12,7 @@
 #include "base/counters.h"
 #include "base/err.h"
 #include "media/cache.h"
+#include "media/cid.h"
 #include "media/fetch.h"
 #include "media/host.h"
 #include "media/rate.h"
@@ -63,6 +64,7 @@ struct waiter {
 	void *client;          /* borrowed */
 	uint64_t id;
 	struct event *timer; /* owned: its deadline */
+	struct cid_claim claim;
 };
 
 /* --- answers --------------------------------------------------------------------------- */
@@ -119,10 +121,14 @@ static void flight_finish(struct flight *f, const struct job_result *r)
 	while (!list_is_empty(&f->waiters)) {
 		struct waiter *w = CONTAINER_OF(list_first(&f->waiters), struct waiter, in_flight);
 		void *client = w->client;
+		struct cid_claim claim = w->claim;
 		uint64_t id = w->id;
 
 		waiter_free(w);
 		flights_reply(f->all, client, id, r);
+		claim.no_store |= f->media.no_store;
+		if (r->status == JOB_OK)
+			cid_publish(f->all->cache, &claim, r, f->all->conf->cache.bob_ttl);
 	}
 	flight_free(f);
 }
@@ -373,6 +379,7 @@ static int flight_join(struct flight *f, void *client, struct list *waiters, con
 	w->flight = f;
 	w->client = client;
 	w->id = j->id;
+	w->claim = cid_claim_of(j);
 	list_init(&w->in_flight);
 	list_init(&w->in_client);
 	list_add_tail(&f->waiters, &w->in_flight);
@@ -461,6 +468,7 @@ static enum job_status flight_open(struct flights *all, void *client, struct lis
 static enum job_status flights_take(struct flights *all, void *client, struct list *waiters,
 				    const struct job *j, const struct target *t)
 {
+	struct cid_claim claim = cid_claim_of(j);
 	struct cache_key key;
 	struct job_result r;
 	struct flight *f;
@@ -470,6 +478,8 @@ static enum job_status flights_take(struct flights *all, void *client, struct li
 	if (cache_find(all->cache, &key, &r)) {
 		counter_inc(r.status == JOB_OK ? METRIC_CACHE_HITS : METRIC_CACHE_NEGATIVE);
 		flights_reply(all, client, j->id, &r);
+		if (r.status == JOB_OK) /* last: the bytes are the cache's */
+			cid_publish(all->cache, &claim, &r, all->conf->cache.bob_ttl);
 		return JOB_OK;
 	}
 	if (j->cached_only)
@@ -483,6 +493,33 @@ static enum job_status flights_take(struct flights *all, void *client, struct li
 	return flight_open(all, client, waiters, j, t, &key);
 }
 
+/* Nothing is made for this, so it is no thumbnail job for rates and figures. */
+static void flights_find_cid(struct flights *all, void *client, const struct job *j)
+{
+	struct job_result r = { .status = JOB_CACHED_ONLY };
+
+	if (cid_find(all->cache, j->cid, j->owner, &r))
+		counter_inc(METRIC_BOB_FOUND);
+	else
+		counter_inc(METRIC_BOB_LOST);
+	r.id = j->id;
+	all->answer(client, &r);
+}
+
+void flights_keep(struct flights *all, const struct job_keep *k)
+{
+	struct job_result r = { .status = JOB_OK, .bytes = k->bytes, .len = k->len };
+	struct cid_claim claim = { .made = true };
+
+	if (!all->conf)
+		return;
+	memcpy(claim.owner, k->owner, sizeof(claim.owner));
+	memcpy(r.type, k->type, strlen(k->type) + 1);
+	cid_publish(all->cache, &claim, &r,
+		    MIN_OF(all->conf->cache.bob_ttl, (uint64_t)k->max_age * 1000));
+	counter_inc(METRIC_BOB_KEPT);
+}
+
 void flights_ask(struct flights *all, void *client, struct list *waiters, const struct job *j)
 {
 	struct job job = *j;
@@ -492,6 +529,10 @@ void flights_ask(struct flights *all, void *client, struct list *waiters, const 
 
 	if (!all->conf) { /* not live yet */
 		flights_refuse(all, client, j->id, JOB_UNAVAILABLE);
+		return;
+	}
+	if (j->find_cid) {
+		flights_find_cid(all, client, j);
 		return;
 	}
 	if (!rate_take(all->rate, j->sender, j->rate_per_min, j->rate_burst)) {

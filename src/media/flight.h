@@ -39,6 +39,8 @@ void flights_refresh(struct flights *f);
 
 /* waiters: the client's list head. */
 void flights_ask(struct flights *f, void *client, struct list *waiters, const struct job *j);
+/* Data that somebody sent, for those who will ask for it by its cid. */
+void flights_keep(struct flights *f, const struct job_keep *k);
 /* No answer for this id, if it still waits. */
 void flights_cancel(struct list *waiters, uint64_t id);
 /* No answer for any of them. */

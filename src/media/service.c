@@ -90,10 +90,17 @@ static void on_result(void *client, const struct job_result *r)
 
 static int client_on_message(struct client *c)
 {
+	struct job_keep keep;
 	struct job j;
 	uint64_t id;
 	int rc;
 
+	if (s.in.type == IPC_KEEP) {
+		rc = job_keep_get(&s.in, &keep);
+		if (!rc)
+			flights_keep(s.flights, &keep);
+		return rc;
+	}
 	if (s.in.type == IPC_CANCEL) {
 		id = ipc_get_u64(&s.in);
 		rc = ipc_end(&s.in);

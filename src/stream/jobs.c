@@ -157,6 +157,16 @@ bool jobs_start(struct jobs *j, struct fifo_entry *e, const struct job *job)
 	return true;
 }
 
+void jobs_keep(struct jobs *j, const struct job_keep *k)
+{
+	if (j->fd == -1)
+		return;
+	ipc_begin(&j->out, IPC_KEEP);
+	job_keep_put(&j->out, k);
+	if (ipc_send(j->fd, &j->out))
+		counter_inc(METRIC_IPC_FULL);
+}
+
 void jobs_forget(struct jobs *j, struct fifo_entry *e)
 {
 	uint64_t id = e->job;

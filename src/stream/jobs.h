@@ -30,5 +30,7 @@ void jobs_set_channel(struct jobs *j, int fd);
 
 /* Sends the job, under an id of its own; false: it could not be sent. */
 bool jobs_start(struct jobs *j, struct fifo_entry *e, const struct job *job) MUSTCHECK;
+/* Data to be kept; lost when the media process is away or busy. */
+void jobs_keep(struct jobs *j, const struct job_keep *k);
 /* The entry waits no more. Nothing happens if it has no job. */
 void jobs_forget(struct jobs *j, struct fifo_entry *e);

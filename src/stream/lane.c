@@ -252,7 +252,8 @@ static void feed_kept_unit(struct feed *x)
 		p = stripped.p;
 		len = stripped.len;
 	}
-	if (l->wanted && chain_has_needle(b->chain, (enum lane_dir)l->dir, kind, p, len) &&
+	if (l->wanted &&
+	    (l->awaited || chain_has_needle(b->chain, (enum lane_dir)l->dir, kind, p, len)) &&
 	    lane_may_read(l, len) && feed_filter(x, p, len))
 		; /* the filters' way */
 	else if (stripped.len)
@@ -318,6 +319,7 @@ static void feed_on_start(struct feed *x)
 	l->kind = UNIT_OTHER;
 	l->iq_type = IQ_NONE;
 	l->wanted = false;
+	l->awaited = false;
 	l->torn = false;
 	/* Without the header's declarations (it was too long to be kept) nothing can be read. */
 	if (!p || !l->ctx || tag_read(&t, p, l->framer.tag_len))
@@ -331,6 +333,12 @@ static void feed_on_start(struct feed *x)
 	if (l->dir == LANE_S2C && l->both->resumed && !l->both->jid && l->kind <= UNIT_IQ)
 		learn_to(l->both, &t);
 	l->mode = modes[feed_wants(x, NULL)];
+	if (l->kind == UNIT_IQ && (l->iq_type == IQ_RESULT || l->iq_type == IQ_ERROR) &&
+	    chain_awaits(l->both->chain, (enum lane_dir)l->dir, (enum iq_type)l->iq_type, &t)) {
+		l->awaited = true;
+		l->wanted = true;
+		l->mode = LANE_KEEP;
+	}
 	if (l->mode == LANE_PASS)
 		feed_put_kept(x);
 }

@@ -263,7 +263,9 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 	s->generation = s->conf->generation;
 	s->id = ++pool->last_id;
 	s->since = s->entered = clock_now();
-	s->host = (struct filter_host){ .ctx = s, .start_job = session_start_job };
+	s->host = (struct filter_host){ .ctx = s,
+					.start_job = session_start_job,
+					.keep = session_keep };
 	lanes_init(&s->lanes, &session_lane_ops, s);
 	s->lanes.conf = s->conf;
 	s->lanes.listen = listen;

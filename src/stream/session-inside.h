@@ -10,6 +10,7 @@
 
 extern const struct lane_ops session_lane_ops;
 bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job) MUSTCHECK;
+void session_keep(void *ctx, const struct job_keep *k);
 
 void session_set_state(struct session *s, enum session_state to);
 /* After everything that may have changed what can be read, written or ended. */

@@ -408,6 +408,13 @@ bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 	return jobs_start(s->pool->jobs, e, &full);
 }
 
+void session_keep(void *ctx, const struct job_keep *k)
+{
+	struct session *s = ctx;
+
+	jobs_keep(s->pool->jobs, k);
+}
+
 void session_on_result(struct fifo_entry *e, const struct job_result *r)
 {
 	struct session *s = e->lane->both->ctx;

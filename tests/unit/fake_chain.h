@@ -17,8 +17,9 @@
 #include "filter/chain.h"
 #include "stream/fifo.h"
 
-#define FAKE_INSERT "<data/>"
-#define FAKE_NEEDLE "jabber:x:oob"
+#define FAKE_INSERT  "<data/>"
+#define FAKE_NEEDLE  "jabber:x:oob"
+#define FAKE_AWAITED "awaited" /* id of errors that are waited for */
 
 struct chain {
 	const struct filter_host *host;
@@ -63,6 +64,13 @@ enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_
 	(void)iq;
 	(void)child_ns;
 	return kind == UNIT_MESSAGE ? CHAIN_YES : CHAIN_NO;
+}
+
+bool chain_awaits(struct chain *c, enum lane_dir dir, enum iq_type iq, const struct tag *tag)
+{
+	(void)c;
+	(void)dir;
+	return iq == IQ_ERROR && tag_span_is(tag_attr(tag, "id"), FAKE_AWAITED);
 }
 
 bool chain_has_needle(const struct chain *c, enum lane_dir dir, enum unit_kind kind,

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "media/cache.h"
+#include "media/cid.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -322,11 +323,108 @@ static void test_reply_caps(void **state UNUSED)
 	assert_string_equal(r.location, "");
 }
 
+static struct cid_claim claim_of(uint8_t owner, bool no_store)
+{
+	struct cid_claim claim = { .made = true, .no_store = no_store };
+
+	memset(claim.owner, owner, sizeof(claim.owner));
+	return claim;
+}
+
+static bool finds(struct cache *c, const char *data, uint8_t owner, struct job_result *got)
+{
+	uint8_t cid[HASH_SHA1_LEN];
+
+	assert_int_equal(hash_sha1(data, strlen(data), cid), 0);
+	return cid_find(c, cid, claim_of(owner, false).owner, got);
+}
+
+static void test_cid_is_found_for_its_owner(void **state UNUSED)
+{
+	struct cache *c = cache_new(65536);
+	struct cid_claim a = claim_of(1, false), b = claim_of(2, true), nobody = { 0 };
+	struct job_result r = result_of((const uint8_t *)"abc", 3), got;
+
+	clock_fake(1000);
+	cid_publish(c, &nobody, &r, 60000);
+	cid_publish(c, &a, &r, 0);
+	assert_int_equal(cache_entries(c), 0);
+	cid_publish(c, &a, &r, 60000);
+	assert_int_equal(cache_entries(c), 2);
+	assert_true(finds(c, "abc", 1, &got));
+	assert_memory_equal(got.bytes, "abc", 3);
+	assert_int_equal(got.max_age, 60);
+	assert_false(finds(c, "abc", 2, &got));
+	assert_false(finds(c, "abd", 1, &got));
+	/* Another owner: the data is there once; what that one said of keeping is its own. */
+	cid_publish(c, &b, &r, 30000);
+	assert_int_equal(cache_entries(c), 3);
+	assert_true(finds(c, "abc", 2, &got));
+	assert_int_equal(got.max_age, 0);
+	assert_true(finds(c, "abc", 1, &got));
+	assert_int_equal(got.max_age, 60); /* not shortened */
+	/* Both ways: the stricter one. */
+	b.no_store = false;
+	cid_publish(c, &b, &r, 30000);
+	assert_true(finds(c, "abc", 2, &got));
+	assert_int_equal(got.max_age, 0);
+	clock_fake(1000 + 30000);
+	assert_false(finds(c, "abc", 2, &got));
+	assert_true(finds(c, "abc", 1, &got));
+	assert_int_equal(got.max_age, 30);
+	clock_fake(1000 + 60000);
+	assert_false(finds(c, "abc", 1, &got));
+	cache_free(&c);
+}
+
+/* The bytes that are published may be those of an entry that has to leave for it. */
+static void test_cid_of_bytes_that_leave(void **state UNUSED)
+{
+	static uint8_t big[30000];
+	struct cache *c = cache_new(65536);
+	struct cache_key key = key_of("http://a/", 128);
+	struct cid_claim a = claim_of(1, false);
+	struct job_result r = result_of(big, sizeof(big)), got;
+	uint8_t cid[HASH_SHA1_LEN];
+	int i;
+
+	memset(big, 'x', sizeof(big));
+	assert_int_equal(hash_sha1(big, sizeof(big), cid), 0);
+	cache_store(c, &key, &r, 60000);
+	for (i = 0; i < 3; i++) {
+		assert_true(cache_find(c, &key, &got));
+		cache_set_max(c, cache_bytes(c)); /* full */
+		cid_publish(c, &a, &got, 60000);
+		assert_false(cache_find(c, &key, &got));
+		cache_set_max(c, 65536);
+		cid_publish(c, &a, &r, 60000);
+		assert_true(cid_find(c, cid, a.owner, &got));
+		assert_memory_equal(got.bytes, big, sizeof(big));
+		cid_publish(c, &a, &got, 60000); /* its own bytes */
+		assert_true(cid_find(c, cid, a.owner, &got));
+		assert_memory_equal(got.bytes, big, sizeof(big));
+		cache_set_max(c, 0);
+		cache_set_max(c, 65536);
+		cache_store(c, &key, &r, 60000);
+	}
+	/* Never more than the cap, whoever publishes. */
+	for (i = 0; i < 2000; i++) {
+		memcpy(big, &i, sizeof(i));
+		a = claim_of((uint8_t)i, i % 2);
+		r.len = (size_t)(i * 7 % 3000) + 1;
+		cid_publish(c, &a, &r, 60000);
+		assert_true(cache_bytes(c) <= 65536);
+	}
+	cache_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cache_life),
 		cmocka_unit_test(test_cache_lru),
+		cmocka_unit_test(test_cid_is_found_for_its_owner),
+		cmocka_unit_test(test_cid_of_bytes_that_leave),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_host_table_is_bounded),

@@ -75,6 +75,15 @@ static enum filter_verdict two_on_result(struct filter_instance *f UNUSED,
 	return FILTER_PASS;
 }
 
+static const char *awaited_id; /* of replies that filter two waits for */
+
+static bool two_awaits(struct filter_instance *f UNUSED, enum lane_dir dir, enum iq_type type,
+		       const struct tag *iq)
+{
+	assert_true(type == IQ_RESULT || type == IQ_ERROR);
+	return awaited_id && dir == LANE_S2C && tag_span_is(tag_attr(iq, "id"), awaited_id);
+}
+
 static const struct filter_want one_wants[] = {
 	{ .kind = UNIT_MESSAGE, .dirs = 1u << LANE_C2S, .needle = "needle-1" },
 	{ .kind = UNIT_IQ,
@@ -97,6 +106,7 @@ static const struct filter_ops one = { .abi = FILTER_ABI,
 static const struct filter_ops two = { .abi = FILTER_ABI,
 				       .name = "two",
 				       .wants = two_wants,
+				       .awaits = two_awaits,
 				       .on_unit = two_on_unit,
 				       .on_result = two_on_result };
 
@@ -297,6 +307,44 @@ static void iq_by_type_and_child(void **state UNUSED)
 	assert_string_equal(calls, "");
 }
 
+static bool awaits(const char *xml, enum lane_dir dir)
+{
+	struct tag t;
+
+	assert_int_equal(tag_read(&t, (const uint8_t *)xml, strcspn(xml, ">") + 1), 0);
+	return chain_awaits(chain, dir, unit_iq_type(&t), &t);
+}
+
+static void awaited_replies(void **state UNUSED)
+{
+	static const char xml[] = "<iq type='error' id='x'></iq>";
+	struct chain_input in = { .kind = UNIT_IQ,
+				  .dir = LANE_S2C,
+				  .bytes = (const uint8_t *)xml,
+				  .len = sizeof(xml) - 1,
+				  .ctx = ctx,
+				  .max_final = 60000 };
+	struct chain_unit *u;
+
+	awaited_id = "x";
+	assert_true(awaits(xml, LANE_S2C));
+	assert_false(awaits(xml, LANE_C2S));
+	assert_true(awaits("<iq type='result' id='x'/>", LANE_S2C));
+	assert_false(awaits("<iq type='get' id='x'/>", LANE_S2C));
+	assert_false(awaits("<iq type='set' id='x'/>", LANE_S2C));
+	assert_false(awaits("<iq id='x'/>", LANE_S2C));
+	assert_false(awaits("<iq type='error' id='y'/>", LANE_S2C));
+	/* No row, no needle; only the filter that waits is called. */
+	calls[0] = '\0';
+	assert_int_equal(chain_run(chain, &in, &u), CHAIN_EDITED);
+	assert_string_equal(calls, "2u ");
+	chain_unit_free(&u);
+	awaited_id = NULL;
+	calls[0] = '\0';
+	assert_int_equal(chain_run(chain, &in, &u), CHAIN_PASS);
+	assert_string_equal(calls, "");
+}
+
 /* At every place of every length, among bytes that look like it; cut short it is not there. */
 static void needle_at_every_place(void **state UNUSED)
 {
@@ -347,6 +395,7 @@ int main(void)
 		cmocka_unit_test(limits_end_in_the_original),
 		cmocka_unit_test(unreadable_units_pass),
 		cmocka_unit_test(iq_by_type_and_child),
+		cmocka_unit_test(awaited_replies),
 		cmocka_unit_test(needle_at_every_place),
 		cmocka_unit_test(sessions_share_a_plan),
 	};

@@ -102,6 +102,113 @@ static void job_refuses(void **state UNUSED)
 	}
 }
 
+static void lookups_and_publications(void **state UNUSED)
+{
+	struct job find = { .id = 1, .url = "", .declared = "", .find_cid = true }, back;
+	struct job make = a_job(), bad[3];
+	size_t i;
+
+	memset(find.cid, 3, sizeof(find.cid));
+	memset(find.owner, 4, sizeof(find.owner));
+	ipc_begin(&out, IPC_JOB);
+	job_put(&out, &find);
+	assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+	assert_int_equal(job_get(&in, &back), 0);
+	assert_true(back.find_cid);
+	assert_memory_equal(back.cid, find.cid, sizeof(find.cid));
+	assert_memory_equal(back.owner, find.owner, sizeof(find.owner));
+	ipc_in_fini(&in);
+	make.publishes = true;
+	memset(make.owner, 5, sizeof(make.owner));
+	ipc_begin(&out, IPC_JOB);
+	job_put(&out, &make);
+	assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+	assert_int_equal(job_get(&in, &back), 0);
+	assert_true(back.publishes);
+	assert_false(back.find_cid);
+	assert_memory_equal(back.owner, make.owner, sizeof(make.owner));
+	ipc_in_fini(&in);
+	bad[0] = bad[1] = bad[2] = find;
+	bad[0].url = "http://h/";
+	bad[1].declared = "image/png";
+	bad[2].publishes = true;
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		ipc_begin(&out, IPC_JOB);
+		job_put(&out, &bad[i]);
+		assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+		assert_int_equal(job_get(&in, &back), ERR_BAD_MESSAGE);
+		ipc_in_fini(&in);
+	}
+}
+
+static void data_to_keep(void **state UNUSED)
+{
+	static uint8_t bytes[65535];
+	static const char *const types[] = { "",
+					     "image",
+					     "a/\"",
+					     "a/'",
+					     "a/<",
+					     "a/>",
+					     "a/&",
+					     "a/\n",
+					     "a/\x7f",
+					     "a/\xc3\xa4",
+					     ("a/23456789012345678901234567890123"
+					      "456789012345678901234567890123") };
+	struct job_keep k = { .max_age = 7, .type = "image/gif", .bytes = bytes }, back;
+	size_t sizes[] = { 1, 8192, 65000, 65535 }, i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		k.len = sizes[i];
+		ipc_begin(&out, IPC_KEEP);
+		job_keep_put(&out, &k);
+		assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+		assert_int_equal(job_keep_get(&in, &back), 0);
+		assert_int_equal(back.len, k.len);
+		assert_int_equal(back.max_age, 7);
+		assert_string_equal(back.type, "image/gif");
+		ipc_in_fini(&in);
+	}
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		k.type = types[i];
+		assert_false(job_type_is_ok(types[i]));
+		ipc_begin(&out, IPC_KEEP);
+		job_keep_put(&out, &k);
+		assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+		assert_int_equal(job_keep_get(&in, &back), ERR_BAD_MESSAGE);
+		ipc_in_fini(&in);
+	}
+	k.type = "a/b";
+	k.len = 0;
+	ipc_begin(&out, IPC_KEEP);
+	job_keep_put(&out, &k);
+	assert_int_equal(over(ROLE_PROXY, ROLE_MEDIA), 0);
+	assert_int_equal(job_keep_get(&in, &back), ERR_BAD_MESSAGE);
+	ipc_in_fini(&in);
+}
+
+/* Data that was kept is no picture that we know: its type stands for it. */
+static void result_with_a_type(void **state UNUSED)
+{
+	struct job_result r = {
+		.status = JOB_OK, .type = "audio/ogg", .bytes = (const uint8_t *)"abc", .len = 3
+	};
+	struct job_result back;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		ipc_begin(&out, IPC_RESULT);
+		job_result_put(&out, &r);
+		assert_int_equal(over(ROLE_MEDIA, ROLE_PROXY), 0);
+		assert_int_equal(job_result_get(&in, &back), i ? ERR_BAD_MESSAGE : 0);
+		if (!i)
+			assert_string_equal(back.type, "audio/ogg");
+		ipc_in_fini(&in);
+		snprintf(r.type, sizeof(r.type), "%s", i ? "<" : "");
+	}
+}
+
 static void result_round_trip(void **state UNUSED)
 {
 	static uint8_t bytes[65535];
@@ -239,6 +346,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(job_round_trip),
 		cmocka_unit_test(job_refuses),
+		cmocka_unit_test(lookups_and_publications),
+		cmocka_unit_test(data_to_keep),
+		cmocka_unit_test(result_with_a_type),
 		cmocka_unit_test(result_round_trip),
 		cmocka_unit_test(truncations_are_refused),
 		cmocka_unit_test(lengths_of_a_thumbhash),

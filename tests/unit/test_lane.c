@@ -104,6 +104,36 @@ static void test_edited_at_once(void **state)
 	       "<r/><message><x xmlns='jabber:x:oob'>edit-now</x>" FAKE_INSERT "</message><a/>");
 }
 
+/* A reply that a filter waits for goes to it without a needle, wherever the chunks end. */
+static void test_awaited_reply(void **state)
+{
+	static const char other[] = "<iq type='error' id='other'><a/></iq>";
+	static const char reply[] = "<iq type='error' id='awaited'><a/></iq>";
+	char head[sizeof(reply)], all[sizeof(reply) + sizeof(other)];
+	size_t at, runs;
+
+	(void)state;
+	login();
+	for (at = 0; at < sizeof(reply) - 1; at++) {
+		runs = fake_runs;
+		memcpy(head, reply, at);
+		head[at] = '\0';
+		put(LANE_S2C, other);
+		expect(LANE_S2C, other);
+		assert_int_equal(fake_runs, runs);
+		if (at)
+			put(LANE_S2C, head);
+		put(LANE_S2C, reply + at);
+		assert_int_equal(fake_runs, runs + 1);
+		put(LANE_S2C, other); /* behind it */
+		expect(LANE_S2C, "");
+		result(fake_waiting_n - 1, false);
+		memcpy(all, reply, sizeof(reply) - 1);
+		strcpy(all + sizeof(reply) - 1, other);
+		expect(LANE_S2C, all);
+	}
+}
+
 static void test_hold_deadline(void **state)
 {
 	struct lane *l = &t.lanes.lane[LANE_C2S];
@@ -747,6 +777,7 @@ int main(void)
 		TEST(test_long_tag_flows),
 		TEST(test_fifo_out_of_order),
 		TEST(test_edited_at_once),
+		TEST(test_awaited_reply),
 		TEST(test_hold_deadline),
 		TEST(test_hold_budget),
 		TEST(test_full_at_held_bytes),
