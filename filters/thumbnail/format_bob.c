@@ -20,6 +20,7 @@ const struct format format_bob = {
 	.id = CONF_FORMAT_BOB,
 	.name = "bob",
 	.help = "Bits of Binary data (XEP-0231), for Kontalk",
+	.publishes = true,
 	.with_data = true,
 	.write = bob_write,
 };

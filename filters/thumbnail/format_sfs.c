@@ -167,6 +167,7 @@ const struct format format_sfs = {
 	.id = CONF_FORMAT_SFS,
 	.name = "sfs",
 	.help = "file sharing (XEP-0447) with the thumbnail as data, for Kaidan and Dino",
+	.publishes = true,
 	.with_data = true,
 	.fits = sfs_fits,
 	.write = sfs_write,

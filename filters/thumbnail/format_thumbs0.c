@@ -22,5 +22,6 @@ const struct format format_thumbs0 = {
 	.id = CONF_FORMAT_THUMBS0,
 	.name = "thumbs0",
 	.help = "thumbnail element of the ProtoXEP of 2009, for libpurple's kind",
+	.publishes = true,
 	.write = thumbs0_write,
 };

@@ -37,6 +37,16 @@ struct draft {
 	bool without_data;
 };
 
+bool formats_publish(uint32_t mask)
+{
+	size_t i;
+
+	for (i = 0; i < CONF_FORMAT_COUNT; i++)
+		if ((mask & 1u << i) && table[i]->publishes)
+			return true;
+	return false;
+}
+
 uint32_t formats_fitting(const struct outline *o, const struct sources *all, const struct source *s,
 			 uint32_t mask)
 {

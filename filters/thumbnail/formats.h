@@ -44,6 +44,7 @@ struct format {
 	enum conf_format id;
 	const char *name;
 	const char *help;
+	bool publishes; /* names the thumbnail's cid, so that clients may ask for it */
 	bool with_data; /* needs the thumbnail as XEP-0231 data in the same message */
 	/*
 	 * Asked before the thumbnail is made: would this form do something for this message?
@@ -60,6 +61,9 @@ extern const struct format format_thumbs0;
 extern const struct format format_sims;
 extern const struct format format_sfs;
 extern const struct format format_ogp;
+
+/* Does one of these forms name the thumbnail's cid (filter bob answers for it)? */
+bool formats_publish(uint32_t mask);
 
 /* Those of the mask that fit this source of this message. */
 uint32_t formats_fitting(const struct outline *o, const struct sources *all, const struct source *s,

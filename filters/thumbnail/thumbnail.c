@@ -4,7 +4,8 @@
  * and in the clear gets a small copy of it in band.
  *
  * encrypted.c and source.c decide whether, rule/ with which profile, the media process
- * makes the picture, formats.c writes it. This file only joins them.
+ * makes the picture, formats.c writes it. This file only joins them. offer.c sees to file
+ * offers, which bring their thumbnails along.
  */
 #include "config.h"
 
@@ -12,9 +13,11 @@
 
 #include "base/err.h"
 #include "filter/filter.h"
+#include "filter/owner.h"
 #include "rule/rule.h"
 #include "thumbnail/encrypted.h"
 #include "thumbnail/formats.h"
+#include "thumbnail/offer.h"
 #include "thumbnail/source.h"
 
 /* The names of namespaces themselves are no constant expressions; the tests compare. */
@@ -33,22 +36,44 @@ struct thumbnail {
 	size_t next;                 /* source to try next */
 	const struct source *source; /* whose thumbnail is being made */
 	const struct conf_profile *profile;
-	bool smaller; /* a smaller one has been asked for already */
+	bool smaller;   /* a smaller one has been asked for already */
+	bool publishes; /* filter bob will answer for its cid */
 };
+
+/* File offers with a thumbnail: with twins = true alone. See offer.h. */
+#define OFFER_WANT(lane, ns)                                                                       \
+	{                                                                                          \
+		.kind = UNIT_IQ, .dirs = 1u << (lane), .iq_types = 1u << IQ_SET, .child_ns = (ns), \
+		.needle = "urn:xmpp:thumbs:"                                                       \
+	}
 
 #define WANT(lane, text)                                                        \
 	{                                                                       \
 		.kind = UNIT_MESSAGE, .dirs = 1u << LANE_##lane, .needle = text \
 	}
 static const struct filter_want wants[] = {
-	WANT(C2S, NEEDLE_OOB),       WANT(C2S, NEEDLE_SIMS), WANT(C2S, NEEDLE_SFS),
-	WANT(C2S, NEEDLE_LINK),      WANT(S2C, NEEDLE_OOB),  WANT(S2C, NEEDLE_SIMS),
-	WANT(S2C, NEEDLE_SFS),       WANT(S2C, NEEDLE_LINK), WANT(S2C, NEEDLE_FORWARD),
+	WANT(C2S, NEEDLE_OOB),
+	WANT(C2S, NEEDLE_SIMS),
+	WANT(C2S, NEEDLE_SFS),
+	WANT(C2S, NEEDLE_LINK),
+	WANT(S2C, NEEDLE_OOB),
+	WANT(S2C, NEEDLE_SIMS),
+	WANT(S2C, NEEDLE_SFS),
+	WANT(S2C, NEEDLE_LINK),
+	WANT(S2C, NEEDLE_FORWARD),
+	OFFER_WANT(LANE_C2S, "http://jabber.org/protocol/si"),
+	OFFER_WANT(LANE_C2S, "urn:xmpp:jingle:0"),
+	OFFER_WANT(LANE_C2S, "urn:xmpp:jingle:1"),
+	OFFER_WANT(LANE_S2C, "http://jabber.org/protocol/si"),
+	OFFER_WANT(LANE_S2C, "urn:xmpp:jingle:0"),
+	OFFER_WANT(LANE_S2C, "urn:xmpp:jingle:1"),
 	{ .kind = UNIT_KIND_COUNT },
 };
 
 static bool thumbnail_wants_row(const struct conf_listen *listen, const struct filter_want *want)
 {
+	if (want->kind == UNIT_IQ)
+		return (listen->directions & want->dirs) && listen->profile_ref->twins;
 	if (strcmp(want->needle, NEEDLE_FORWARD) == 0)
 		return listen->forwarded;
 	return (listen->directions & want->dirs) &&
@@ -79,6 +104,17 @@ static int thumbnail_check(const struct conf *conf UNUSED, const struct conf_lis
 			   listen->profile);
 }
 
+/*
+ * Will inset answer for the cid that the message is to name? Only for the sender of the message
+ * itself: who forwards one may claim any sender.
+ */
+static bool thumbnail_publishes(const struct filter_instance *f, const struct filter_unit *u,
+				const struct thumbnail *t, uint8_t owner_out[JOB_OWNER_LEN])
+{
+	return has_filter(f->listen, "bob") && t->sources.root == 0 && u->from &&
+	       formats_publish(t->profile->formats) && owner_of(u->from, owner_out) == 0;
+}
+
 static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, struct thumbnail *t,
 			    uint32_t max_bytes)
 {
@@ -92,6 +128,7 @@ static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, st
 			   .max_bytes = max_bytes,
 			   .fetch_max = f->conf->fetch.max_bytes };
 
+	job.publishes = t->publishes = thumbnail_publishes(f, u, t, job.owner);
 	return f->host->start_job(f->host->ctx, u, &job);
 }
 
@@ -159,6 +196,8 @@ static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct f
 	struct thumbnail *t = arena_alloc(u->arena, sizeof(*t));
 	enum metric found;
 
+	if (u->kind == UNIT_IQ)
+		return offer_add_twins(u) ? FILTER_EDIT : FILTER_PASS;
 	if (!t)
 		return FILTER_PASS;
 	found = thumbnail_look_all(f, u, t);
@@ -187,8 +226,7 @@ static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct
 	if (r->status != JOB_OK)
 		return is_sources_fault(r->status) && thumbnail_try_next(f, u, t) ? FILTER_WAIT
 										  : FILTER_PASS;
-	rc = formats_write(u, &t->sources, t->source, t->profile->formats,
-			   has_filter(f->listen, "bob"), r, &fit);
+	rc = formats_write(u, &t->sources, t->source, t->profile->formats, t->publishes, r, &fit);
 	if (rc == ERR_TOO_BIG && fit >= SMALLEST && fit < t->profile->max_bytes && !t->smaller) {
 		t->smaller = true;
 		return thumbnail_start(f, u, t, fit) ? FILTER_WAIT : FILTER_PASS;
