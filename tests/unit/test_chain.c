@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "filter/chain.h"
+#include "filter/track.h"
 
 static char calls[256];
 static const char *insert_xml = "<one xmlns='urn:t'/>";
@@ -345,6 +346,47 @@ static void awaited_replies(void **state UNUSED)
 	assert_string_equal(calls, "");
 }
 
+static void requests_are_capped_and_matched(void **state UNUSED)
+{
+	char id[TRACK_ID_MAX + 2];
+	struct track_request *r;
+	struct track t;
+	size_t i;
+
+	track_init(&t, 3);
+	for (i = 0; i < 5; i++) {
+		snprintf(id, sizeof(id), "%zu", i);
+		assert_int_equal(track_add(&t, id, "Example.org", &i, sizeof(i)), 0);
+	}
+	assert_int_equal(t.n, 3);
+	assert_false(track_has(&t, "1"));
+	assert_true(track_has(&t, "2"));
+	/* Only who was asked answers; nobody's word is not the server's. */
+	assert_null(track_take(&t, "2", "evil.example"));
+	assert_null(track_take(&t, "2", NULL));
+	assert_null(track_take(&t, "1", "example.org"));
+	r = track_take(&t, "2", "example.ORG");
+	assert_non_null(r);
+	assert_int_equal(r->len, sizeof(i));
+	memcpy(&i, r->data, sizeof(i));
+	assert_int_equal(i, 2);
+	track_request_free(&r);
+	assert_null(track_take(&t, "2", "example.org"));
+	/* An id used twice: in the order in which it was asked. */
+	assert_int_equal(track_add(&t, "9", "a", "1", 1), 0);
+	assert_int_equal(track_add(&t, "9", "a", "2", 1), 0);
+	r = track_take(&t, "9", "a");
+	assert_non_null(r);
+	assert_int_equal(r->data[0], '1');
+	track_request_free(&r);
+	assert_true(track_has(&t, "9"));
+	memset(id, 'x', sizeof(id) - 1);
+	id[sizeof(id) - 1] = '\0';
+	assert_int_equal(track_add(&t, id, "a", NULL, 0), ERR_TOO_BIG);
+	track_fini(&t);
+	assert_int_equal(t.n, 0);
+}
+
 /* At every place of every length, among bytes that look like it; cut short it is not there. */
 static void needle_at_every_place(void **state UNUSED)
 {
@@ -396,6 +438,7 @@ int main(void)
 		cmocka_unit_test(unreadable_units_pass),
 		cmocka_unit_test(iq_by_type_and_child),
 		cmocka_unit_test(awaited_replies),
+		cmocka_unit_test(requests_are_capped_and_matched),
 		cmocka_unit_test(needle_at_every_place),
 		cmocka_unit_test(sessions_share_a_plan),
 	};
