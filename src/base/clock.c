@@ -38,3 +38,11 @@ void clock_fake(int64_t ms)
 	faked = true;
 	cached = ms;
 }
+
+int64_t clock_wall(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec;
+}

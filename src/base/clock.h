@@ -19,5 +19,8 @@ void clock_update(void);
 /* Monotonic microseconds, always read anew: for measuring, not for deadlines. */
 int64_t clock_us(void);
 
+/* Seconds since 1970, always read anew: for what outlives a process, not for waiting. */
+int64_t clock_wall(void);
+
 /* Tests: from now on time is what the test says. */
 void clock_fake(int64_t ms);

@@ -6,8 +6,9 @@
 
 #include "base/hash.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <stdbool.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -59,6 +60,51 @@ int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN])
 int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN])
 {
 	return EVP_Digest(p, len, sum_out, NULL, EVP_sha1(), NULL) == 1 ? 0 : ERR_NOMEM;
+}
+
+int hash_hmac(const void *key, size_t key_len, const void *p, size_t len,
+	      uint8_t mac_out[HASH_SHA256_LEN])
+{
+	return HMAC(EVP_sha256(), key, (int)key_len, p, len, mac_out, NULL) ? 0 : ERR_NOMEM;
+}
+
+bool hash_is_equal(const void *a, const void *b, size_t len)
+{
+	return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void hash_print_hex(const void *p, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *at = p;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		*out++ = digits[at[i] >> 4];
+		*out++ = digits[at[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int hash_parse_hex(const char *text, uint8_t *out, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++, text += 2) {
+		int high = hex_value(text[0]), low = high == -1 ? -1 : hex_value(text[1]);
+
+		if (low == -1)
+			return ERR_SYNTAX;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return *text ? ERR_SYNTAX : 0;
 }
 
 void hash_random(void *p, size_t len)

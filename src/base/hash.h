@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/util.h"
 
 #define HASH_SHA256_LEN 32
@@ -20,6 +22,17 @@ void hash_free(struct hash **h);
 /* Whole buffers at once: 0 or ERR_NOMEM. */
 int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN]) MUSTCHECK;
 int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN]) MUSTCHECK;
+
+/* HMAC-SHA-256 (RFC 2104): 0 or ERR_NOMEM. */
+int hash_hmac(const void *key, size_t key_len, const void *p, size_t len,
+	      uint8_t mac_out[HASH_SHA256_LEN]) MUSTCHECK;
+/* Same bytes? Takes as long whatever they are: for what must not be guessed bit by bit. */
+bool hash_is_equal(const void *a, const void *b, size_t len);
+
+/* Twice as many hexadecimal digits, and a NUL. */
+void hash_print_hex(const void *p, size_t len, char *out);
+/* Exactly 2 * len digits in small letters: 0 or ERR_SYNTAX. */
+int hash_parse_hex(const char *text, uint8_t *out, size_t len) MUSTCHECK;
 
 /* len random bytes from the kernel; cannot fail once the kernel is up (else it is a bug). */
 void hash_random(void *p, size_t len);

@@ -16,6 +16,7 @@
 
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
 static const char *const action_words[] = { "thumbnail", "pass", NULL };
+static const char *const caps_words[] = { "strip", "rewrite", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
 static const char *const format_words[] = { "ibb", "bob", "thumbs0", "sims", "sfs", "ogp", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
@@ -40,6 +41,7 @@ static const struct {
 	[CONF_KIND_ENUMS_FORMAT] = { "ENUMS_FORMAT", CONF_STORE_MASK, format_words },
 	[CONF_KIND_ENUMS_LANE] = { "ENUMS_LANE", CONF_STORE_MASK, lane_words },
 	[CONF_KIND_ENUM_ACTION] = { "ENUM_ACTION", CONF_STORE_WORD, action_words },
+	[CONF_KIND_ENUM_CAPS] = { "ENUM_CAPS", CONF_STORE_WORD, caps_words },
 	[CONF_KIND_ENUM_LOG_FORMAT] = { "ENUM_LOG_FORMAT", CONF_STORE_WORD, log_format_words },
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
@@ -62,9 +64,12 @@ static const struct {
 };
 
 static const char *const section_names[CONF_SECTION_COUNT] = {
-	[CONF_GLOBAL] = "",          [CONF_LOG] = "log",     [CONF_LISTEN] = "listen",
-	[CONF_PROFILE] = "profiles", [CONF_FETCH] = "fetch", [CONF_SCALE] = "scale",
-	[CONF_CACHE] = "cache",      [CONF_WEB] = "web",     [CONF_LIMITS] = "limits",
+	[CONF_GLOBAL] = "",       [CONF_LOG] = "log",
+	[CONF_LISTEN] = "listen", [CONF_PROFILE] = "profiles",
+	[CONF_FETCH] = "fetch",   [CONF_SCALE] = "scale",
+	[CONF_CACHE] = "cache",   [CONF_WEB] = "web",
+	[CONF_UPLOAD] = "upload", [CONF_SERVICE] = "upload.services",
+	[CONF_LIMITS] = "limits",
 };
 
 #define ROW(sect, st, n, field, type, lo, hi, d, h) \
@@ -77,6 +82,8 @@ static const char *const section_names[CONF_SECTION_COUNT] = {
 #define OPTION_SCALE(...)   ROW(SCALE, conf_scale, __VA_ARGS__)
 #define OPTION_CACHE(...)   ROW(CACHE, conf_cache, __VA_ARGS__)
 #define OPTION_WEB(...)     ROW(WEB, conf_web, __VA_ARGS__)
+#define OPTION_UPLOAD(...)  ROW(UPLOAD, conf_upload, __VA_ARGS__)
+#define OPTION_SERVICE(...) ROW(SERVICE, conf_service, __VA_ARGS__)
 #define OPTION_LIMITS(...)  ROW(LIMITS, conf_limits, __VA_ARGS__)
 const struct conf_option conf_options[] = {
 #include "conf/options.def"
@@ -115,7 +122,15 @@ const char *const *conf_kind_words(enum conf_kind kind)
 
 size_t conf_section_count(const struct conf *c, enum conf_section section)
 {
-	return section == CONF_LISTEN ? c->listens_n : section == CONF_PROFILE ? c->profiles_n : 1;
+	return section == CONF_LISTEN    ? c->listens_n
+	       : section == CONF_PROFILE ? c->profiles_n
+	       : section == CONF_SERVICE ? c->services_n
+					 : 1;
+}
+
+bool conf_section_is_many(enum conf_section section)
+{
+	return section == CONF_LISTEN || section == CONF_PROFILE || section == CONF_SERVICE;
 }
 
 void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
@@ -137,6 +152,10 @@ void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
 		return &c->cache;
 	case CONF_WEB:
 		return &c->web;
+	case CONF_UPLOAD:
+		return &c->upload;
+	case CONF_SERVICE:
+		return &c->services[i];
 	case CONF_LIMITS:
 		return &c->limits;
 	case CONF_SECTION_COUNT:
@@ -199,6 +218,19 @@ struct conf_profile *conf_add_profile(struct conf *c, const char *name)
 	*p = (struct conf_profile){ .name = strdup(name) };
 	c->profiles_n++;
 	return p->name && !conf_defaults(CONF_PROFILE, p) ? p : NULL;
+}
+
+struct conf_service *conf_add_service(struct conf *c)
+{
+	struct conf_service *v = reallocarray(c->services, c->services_n + 1, sizeof(*v));
+	struct conf_service *s;
+
+	if (!v)
+		return NULL;
+	c->services = v;
+	s = &v[c->services_n++];
+	*s = (struct conf_service){ 0 };
+	return conf_defaults(CONF_SERVICE, s) ? NULL : s;
 }
 
 bool conf_link(struct conf *c)
@@ -272,8 +304,7 @@ struct conf *conf_new(void)
 		return NULL;
 	c->refs = 1;
 	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
-		if (s != CONF_LISTEN && s != CONF_PROFILE &&
-		    conf_defaults(s, conf_section_at(c, s, 0)))
+		if (!conf_section_is_many(s) && conf_defaults(s, conf_section_at(c, s, 0)))
 			goto fail;
 	if (conf_add_built_in(c))
 		goto fail;
@@ -325,8 +356,11 @@ void conf_unref(struct conf **cp)
 	}
 	for (i = 0; i < c->profiles_n; i++)
 		free(c->profiles[i].name);
+	secret_free(c->upload.key);
+	secret_free(c->upload.pem);
 	free(c->listens);
 	free(c->profiles);
+	free(c->services);
 	free(c);
 }
 

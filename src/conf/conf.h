@@ -20,6 +20,7 @@ enum lane_dir { LANE_C2S, LANE_S2C };
 enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
+enum conf_caps { CONF_CAPS_STRIP, CONF_CAPS_REWRITE };
 enum conf_tls { CONF_TLS_OFF, CONF_TLS_STARTTLS, CONF_TLS_DIRECT };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
 enum conf_format {
@@ -59,6 +60,7 @@ struct conf_rate {
 #define CONF_TYPE_PORTS           struct conf_list
 #define CONF_TYPE_RATE            struct conf_rate
 #define CONF_TYPE_ENUM_ACTION     int /* enum conf_action */
+#define CONF_TYPE_ENUM_CAPS       int /* enum conf_caps */
 #define CONF_TYPE_ENUM_LOG_FORMAT int /* enum log_format */
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
@@ -114,6 +116,20 @@ struct conf_web {
 #include "conf/options.def"
 };
 
+struct conf_upload {
+	/* Secret, as conf_listen.keys. */
+	char *key; /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
+	char *pem; /* of certificate; NULL: none, or not for this process */
+#define OPTION_UPLOAD CONF_FIELD
+#include "conf/options.def"
+};
+
+/* An entry of upload.services. */
+struct conf_service {
+#define OPTION_SERVICE CONF_FIELD
+#include "conf/options.def"
+};
+
 struct conf_limits {
 #define OPTION_LIMITS CONF_FIELD
 #include "conf/options.def"
@@ -133,6 +149,9 @@ struct conf {
 	struct conf_scale scale;
 	struct conf_cache cache;
 	struct conf_web web;
+	struct conf_upload upload;
+	struct conf_service *services; /* owned; at least one once it was read */
+	size_t services_n;
 	struct conf_limits limits;
 };
 
@@ -155,6 +174,8 @@ enum conf_section {
 	CONF_SCALE,
 	CONF_CACHE,
 	CONF_WEB,
+	CONF_UPLOAD,
+	CONF_SERVICE, /* once per entry of upload.services */
 	CONF_LIMITS,
 	CONF_SECTION_COUNT
 };
@@ -168,6 +189,7 @@ enum conf_kind {
 	CONF_KIND_ENUMS_FORMAT,
 	CONF_KIND_ENUMS_LANE,
 	CONF_KIND_ENUM_ACTION,
+	CONF_KIND_ENUM_CAPS,
 	CONF_KIND_ENUM_LOG_FORMAT,
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,
@@ -228,7 +250,9 @@ enum conf_store conf_kind_store(enum conf_kind kind);
 /* The words of an ENUM or ENUMS kind, NULL at the end; NULL for other kinds. */
 const char *const *conf_kind_words(enum conf_kind kind);
 
-/* How many structs of a section c has (1 except for listeners and profiles), and each of them. */
+/* Are there any number of structs of this section? */
+bool conf_section_is_many(enum conf_section section);
+/* How many structs of a section c has (1 unless there may be many), and each of them. */
 size_t conf_section_count(const struct conf *c, enum conf_section section);
 void *conf_section_at(struct conf *c, enum conf_section section, size_t i);
 /* The field of an option in the struct that conf_section_at() returned. */
@@ -239,6 +263,7 @@ void *conf_field(void *section, const struct conf_option *o);
 /* A new one with all defaults, or NULL when out of memory; moves the array. */
 struct conf_listen *conf_add_listen(struct conf *c, const char *name) MUSTCHECK;
 struct conf_profile *conf_add_profile(struct conf *c, const char *name) MUSTCHECK;
+struct conf_service *conf_add_service(struct conf *c) MUSTCHECK;
 
 /* Sets every profile_ref, when all listeners and profiles are there. False: a listener names an
  * unknown one. */

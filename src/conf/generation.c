@@ -2,10 +2,11 @@
 /*
  * generation - see generation.h.
  *
- *   hash of the option table | u64 generation | u32 listeners, u32 profiles
+ *   hash of the option table | u64 generation | u32 listeners, u32 profiles, u32 services
  *   names of the listeners, names of the profiles, as texts
  *   each row of options.def, in order, for each struct of its section
  *   for each listener its keys, a list, and its authorities, a text
+ *   the key that signs uploads and the box's certificate, texts
  *   hash of all that
  *
  * Numbers in host order; a text is u32 length and bytes; a list u32 number and texts.
@@ -103,7 +104,17 @@ static int put_secrets(const struct conf_listen *l, bool secrets, struct buf *ou
 	return rc ? rc : put_text(out, secrets && l->upstream_cas ? l->upstream_cas : "");
 }
 
-static int put_all(const struct conf *c, bool secrets, struct buf *out)
+static int put_upload_secrets(const struct conf_upload *u, enum generation_for reader,
+			      struct buf *out)
+{
+	bool key = reader != GENERATION_FOR_OTHERS && u->key;
+	bool pem = reader == GENERATION_FOR_BOX && u->pem;
+	int rc = put_text(out, key ? u->key : "");
+
+	return rc ? rc : put_text(out, pem ? u->pem : "");
+}
+
+static int put_all(const struct conf *c, enum generation_for reader, struct buf *out)
 {
 	struct conf *fields = (struct conf *)(uintptr_t)c; /* read only here */
 	size_t i, k;
@@ -113,6 +124,8 @@ static int put_all(const struct conf *c, bool secrets, struct buf *out)
 		rc = put_u32(out, c->listens_n);
 	if (!rc)
 		rc = put_u32(out, c->profiles_n);
+	if (!rc)
+		rc = put_u32(out, c->services_n);
 	for (i = 0; i < c->listens_n && !rc; i++)
 		rc = put_text(out, c->listens[i].name);
 	for (i = 0; i < c->profiles_n && !rc; i++)
@@ -125,11 +138,11 @@ static int put_all(const struct conf *c, bool secrets, struct buf *out)
 				       conf_field(conf_section_at(fields, o->section, k), o));
 	}
 	for (i = 0; i < c->listens_n && !rc; i++)
-		rc = put_secrets(&c->listens[i], secrets, out);
-	return rc;
+		rc = put_secrets(&c->listens[i], reader == GENERATION_FOR_PROXY, out);
+	return rc ? rc : put_upload_secrets(&c->upload, reader, out);
 }
 
-int generation_print(const struct conf *c, bool secrets, struct buf *out)
+int generation_print(const struct conf *c, enum generation_for reader, struct buf *out)
 {
 	uint8_t sum[HASH_SHA256_LEN];
 	size_t start = out->len;
@@ -138,7 +151,7 @@ int generation_print(const struct conf *c, bool secrets, struct buf *out)
 	if (!rc)
 		rc = buf_add(out, sum, sizeof(sum));
 	if (!rc)
-		rc = put_all(c, secrets, out);
+		rc = put_all(c, reader, out);
 	if (!rc)
 		rc = hash_sha256(out->p + start, out->len - start, sum);
 	return rc ? rc : buf_add(out, sum, sizeof(sum));
@@ -250,16 +263,29 @@ static void get_field(struct reader *r, const struct conf_option *o, void *field
 		r->error = ERR_BAD_MESSAGE;
 }
 
+/* A text that stands for none when it is empty. */
+static char *get_optional(struct reader *r)
+{
+	char *text = get_text(r);
+
+	if (text && !text[0]) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
 static void get_secrets(struct reader *r, struct conf_listen *l)
 {
-	char *cas;
-
 	get_list(r, l->certificates.n, &l->keys);
-	cas = get_text(r);
-	if (cas && cas[0])
-		l->upstream_cas = cas;
-	else
-		free(cas);
+	l->upstream_cas = get_optional(r);
+}
+
+static void get_services(struct reader *r, struct conf *c, uint32_t n)
+{
+	for (; n && !r->error; n--)
+		if (!conf_add_service(c))
+			r->error = ERR_NOMEM;
 }
 
 static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32_t profiles)
@@ -282,16 +308,18 @@ static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32
 
 static void get_all(struct reader *r, struct conf *c)
 {
-	uint32_t listens, profiles;
+	uint32_t listens, profiles, services;
 	size_t i, k;
 
 	get_bytes(r, &c->generation, sizeof(c->generation));
 	listens = get_u32(r);
 	profiles = get_u32(r);
-	if (!r->error && (listens > NAMES_MAX || profiles > NAMES_MAX))
+	services = get_u32(r);
+	if (!r->error && (listens > NAMES_MAX || profiles > NAMES_MAX || services > NAMES_MAX))
 		r->error = ERR_BAD_MESSAGE;
 	if (!r->error)
 		get_names(r, c, listens, profiles);
+	get_services(r, c, services);
 	/* The built-in ones were there before: they must have been the first names, in the order
 	 * that conf_new() has. */
 	if (!r->error && c->profiles_n != profiles)
@@ -304,6 +332,8 @@ static void get_all(struct reader *r, struct conf *c)
 	}
 	for (i = 0; i < c->listens_n && !r->error; i++)
 		get_secrets(r, &c->listens[i]);
+	c->upload.key = get_optional(r);
+	c->upload.pem = get_optional(r);
 	if (!r->error && (r->left || !conf_link(c)))
 		r->error = ERR_BAD_MESSAGE;
 }

@@ -14,11 +14,12 @@
 
 #define GENERATION_MAX (16 * 1024 * 1024)
 
-/*
- * Appends c to buf, which should allow GENERATION_MAX: 0, ERR_FULL or ERR_NOMEM. Without
- * secrets (for processes that end no TLS) keys and authorities are left out.
- */
-int generation_print(const struct conf *c, bool secrets, struct buf *out) MUSTCHECK;
+/* Whose secrets are in it: the listeners' keys and authorities, the box's certificate, and for both
+ * the key that signs uploads. */
+enum generation_for { GENERATION_FOR_OTHERS, GENERATION_FOR_PROXY, GENERATION_FOR_BOX };
+
+/* Appends c to buf, which should allow GENERATION_MAX: 0, ERR_FULL or ERR_NOMEM. */
+int generation_print(const struct conf *c, enum generation_for reader, struct buf *out) MUSTCHECK;
 
 /* One reference in *out; 0, or ERR_BAD_MESSAGE or ERR_NOMEM with msg. */
 int generation_parse(const uint8_t *p, size_t len, struct conf **out,

@@ -23,11 +23,12 @@
 #include "conf/certificate.h"
 #include "conf/hint.h"
 #include "conf/overlong.h"
+#include "conf/secret.h"
 #include "conf/value.h"
 
 #define PROBLEMS_MAX 200
 #define NAME_MAX_LEN 64
-#define GROUPS_MAX   64 /* listeners, and profiles */
+#define GROUPS_MAX   64 /* listeners, profiles, and services */
 #define PATH_LEN     160
 
 struct reading {
@@ -242,6 +243,8 @@ static void read_value(struct reading *r, const struct conf_option *o, void *fie
 		problem_at(r, s, path, "%s", msg.text);
 }
 
+static void read_services(struct reading *r, const config_setting_t *list, const char *prefix);
+
 /* One group whose settings are the rows of a section. */
 static void read_group(struct reading *r, enum conf_section section, size_t index,
 		       const config_setting_t *group, const char *prefix)
@@ -258,10 +261,35 @@ static void read_group(struct reading *r, enum conf_section section, size_t inde
 			void *at = conf_section_at(r->conf, section, index);
 
 			read_value(r, o, conf_field(at, o), s, path);
+		} else if (section == CONF_UPLOAD &&
+			   strcmp(config_setting_name(s), "services") == 0) {
+			read_services(r, s, path);
 		} else {
 			hint_unknown(what, section, config_setting_name(s));
 			problem_at(r, s, path, "%s", what);
 		}
+	}
+}
+
+/* services = ( { ... }, { ... } ) */
+static void read_services(struct reading *r, const config_setting_t *list, const char *prefix)
+{
+	int i;
+
+	if (!config_setting_is_list(list)) {
+		problem_at(r, list, prefix, "a list of groups is needed: ( { ... }, { ... } )");
+		return;
+	}
+	for (i = 0; i < config_setting_length(list) && !r->nomem; i++) {
+		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
+
+		if (!config_setting_is_group(s) || i >= GROUPS_MAX)
+			problem_at(r, s, prefix, "a group is needed, at most %d of them",
+				   GROUPS_MAX);
+		else if (!conf_add_service(r->conf))
+			r->nomem = true;
+		else
+			read_group(r, CONF_SERVICE, r->conf->services_n - 1, s, prefix);
 	}
 }
 
@@ -314,7 +342,7 @@ static enum conf_section section_find(const char *name)
 	enum conf_section s;
 
 	for (s = CONF_LOG; s < CONF_SECTION_COUNT; s++)
-		if (strcmp(conf_section_name(s), name) == 0)
+		if (s != CONF_SERVICE && strcmp(conf_section_name(s), name) == 0)
 			return s;
 	return CONF_GLOBAL;
 }
@@ -638,6 +666,81 @@ static void check_listen(struct reading *r, size_t at)
 	check_filters(r, l, path);
 }
 
+/* "https://media.example.org": what upload addresses begin with. */
+static bool is_base_url(const char *url)
+{
+	const char *host = strncmp(url, "https://", 8) == 0  ? url + 8
+			   : strncmp(url, "http://", 7) == 0 ? url + 7
+							     : NULL;
+	size_t len = strlen(url);
+
+	return host && *host && *host != '/' && url[len - 1] != '/' &&
+	       !url[strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				"-._~:/[]")];
+}
+
+static bool is_type(const char *type)
+{
+	size_t main = strcspn(type, "/"), sub = type[main] ? strlen(type) - main - 1 : 0;
+
+	return main && sub && !type[strspn(type, "abcdefghijklmnopqrstuvwxyz0123456789.+-*/")] &&
+	       !strchr(type + main + 1, '/');
+}
+
+static void check_services(struct reading *r)
+{
+	static const char path[] = "upload.services";
+	size_t i, k;
+
+	if (r->conf->services_n == 0 && !conf_add_service(r->conf))
+		r->nomem = true;
+	for (i = 0; i < r->conf->services_n; i++) {
+		const struct conf_service *s = &r->conf->services[i];
+
+		for (k = 0; k < i; k++)
+			if (strcmp(r->conf->services[k].node, s->node) == 0)
+				problem_with(r, path, "two services of one node");
+		for (k = 0; k < s->accept.n; k++)
+			if (!is_type(s->accept.v[k]))
+				problem_with(r, path,
+					     "accept: types are written as \"image/png\" "
+					     "or \"image/*\", in small letters");
+		if (s->uri[0] && strncmp(s->uri, "https://", 8) != 0 &&
+		    strncmp(s->uri, "http://", 7) != 0)
+			problem_with(r, path, "uri: an address with http:// or https:// is needed");
+	}
+}
+
+static void check_upload(struct reading *r)
+{
+	struct conf_upload *u = &r->conf->upload;
+	struct err_msg msg = { 0 };
+	int rc = 0;
+
+	check_services(r);
+	if (u->public_url[0] && !is_base_url(u->public_url))
+		problem_with(r, "upload.public-url",
+			     "http:// or https://, a host, perhaps a path, no / at the end");
+	if (u->bind.n && !u->public_url[0] && !is_given(r, "upload.public-url"))
+		problem_with(r, "upload.public-url",
+			     "missing: the address of the box as clients reach it");
+	if (u->secret_file[0]) {
+		rc = secret_read(u->secret_file, &u->key, &msg);
+		if (rc == ERR_CONFIG)
+			problem_with(r, "upload.secret-file", msg.text);
+	}
+	if (rc != ERR_NOMEM && u->bind.n && u->certificate[0]) {
+		msg = (struct err_msg){ 0 };
+		rc = certificate_read(u->certificate, &u->pem, &msg);
+		if (rc == ERR_CONFIG)
+			problem_with(r, "upload.certificate", msg.text);
+		else if (!rc)
+			doubt_with(r, "upload.certificate", msg.text);
+	}
+	if (rc == ERR_NOMEM)
+		r->nomem = true;
+}
+
 static void check_all(struct reading *r)
 {
 	const struct conf_limits *limits = &r->conf->limits;
@@ -648,6 +751,7 @@ static void check_all(struct reading *r)
 		problem_with(r, "listen",
 			     "no listener: listen = { NAME = { bind = \"ADDRESS:PORT\"  upstream = "
 			     "\"ADDRESS:PORT\" } }");
+	check_upload(r);
 	for (i = 0; i < r->conf->listens_n; i++)
 		check_listen(r, i);
 	if (limits->write_low >= limits->write_high)

@@ -58,6 +58,8 @@ struct filter_host {
 	bool (*start_job)(void *ctx, struct filter_unit *u, const struct job *job);
 	/* Has the media process keep this data, copied here. Nothing is told if it cannot. */
 	void (*keep)(void *ctx, const struct job_keep *k);
+	/* Seconds since 1970. */
+	int64_t (*wall_clock)(void *ctx);
 };
 
 /* One instance per session and filter; its configuration is the generation's. */

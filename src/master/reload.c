@@ -20,13 +20,13 @@
 
 #define CONFIRM_SECONDS 5
 
-static int make_memfd(const struct conf *conf, bool secrets)
+static int make_memfd(const struct conf *conf, enum generation_for reader)
 {
 	struct buf b;
 	int fd = -1;
 
 	buf_init(&b, GENERATION_MAX);
-	if (generation_print(conf, secrets, &b) == 0)
+	if (generation_print(conf, reader, &b) == 0)
 		fd = ipc_memfd("inset-generation", b.p, b.len);
 	if (b.p)
 		explicit_bzero(b.p, b.len);
@@ -36,8 +36,8 @@ static int make_memfd(const struct conf *conf, bool secrets)
 
 int reload_memfds(const struct conf *conf, struct memfds *out)
 {
-	out->full = make_memfd(conf, true);
-	out->open = make_memfd(conf, false);
+	out->full = make_memfd(conf, GENERATION_FOR_PROXY);
+	out->open = make_memfd(conf, GENERATION_FOR_OTHERS);
 	if (out->full != -1 && out->open != -1)
 		return 0;
 	reload_close(out);

@@ -265,7 +265,8 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 	s->since = s->entered = clock_now();
 	s->host = (struct filter_host){ .ctx = s,
 					.start_job = session_start_job,
-					.keep = session_keep };
+					.keep = session_keep,
+					.wall_clock = session_wall_clock };
 	lanes_init(&s->lanes, &session_lane_ops, s);
 	s->lanes.conf = s->conf;
 	s->lanes.listen = listen;

@@ -388,6 +388,11 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 
 /* --- jobs ------------------------------------------------------------------------------ */
 
+int64_t session_wall_clock(void *ctx UNUSED)
+{
+	return clock_wall();
+}
+
 bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 {
 	struct session *s = ctx;

@@ -39,7 +39,7 @@ else
 fi
 check "tables: every metric is in doc/insetd.8" "$bad"
 
-for section in GLOBAL LOG LISTEN PROFILE FETCH SCALE CACHE WEB LIMITS; do
+for section in GLOBAL LOG LISTEN PROFILE FETCH SCALE CACHE WEB UPLOAD SERVICE LIMITS; do
 	names=$(sed -n "s/^OPTION_$section(\"\([^\"]*\)\".*/\1/p" "$srcdir/src/conf/options.def")
 	twice=$(printf '%s\n' "$names" | sort | uniq -d)
 	check "tables: no option stands twice in $section" "$twice"

@@ -31,8 +31,8 @@ static int print_generation(const char *const *overrides, size_t n)
 		return 1;
 	}
 	buf_init(&b, GENERATION_MAX);
-	if (generation_print(conf, true, &b) || fwrite(b.p, 1, b.len, stdout) != b.len ||
-	    fflush(stdout) != 0)
+	if (generation_print(conf, GENERATION_FOR_PROXY, &b) ||
+	    fwrite(b.p, 1, b.len, stdout) != b.len || fflush(stdout) != 0)
 		return 1;
 	buf_fini(&b);
 	conf_unref(&conf);

@@ -41,7 +41,7 @@ static int setup(void **state UNUSED)
 		return -1;
 	c->generation = 42;
 	buf_init(&printed, GENERATION_MAX);
-	if (generation_print(c, true, &printed))
+	if (generation_print(c, GENERATION_FOR_PROXY, &printed))
 		return -1;
 	conf_unref(&c);
 	return 0;
@@ -77,8 +77,8 @@ static void secrets_only_where_asked_for(void **state UNUSED)
 	l->upstream_cas = ca;
 	buf_init(&full, GENERATION_MAX);
 	buf_init(&open, GENERATION_MAX);
-	assert_int_equal(generation_print(c, true, &full), 0);
-	assert_int_equal(generation_print(c, false, &open), 0);
+	assert_int_equal(generation_print(c, GENERATION_FOR_PROXY, &full), 0);
+	assert_int_equal(generation_print(c, GENERATION_FOR_OTHERS, &open), 0);
 	assert_non_null(memmem(full.p, full.len, key, strlen(key)));
 	assert_null(memmem(open.p, open.len, key, strlen(key)));
 	assert_null(memmem(open.p, open.len, ca, strlen(ca)));
@@ -112,7 +112,7 @@ static void round_trip(void **state UNUSED)
 	assert_int_equal(c->workers, 7);
 	assert_int_equal(c->limits.per_sender.per_ms, 1000);
 	buf_init(&again, GENERATION_MAX);
-	assert_int_equal(generation_print(c, true, &again), 0);
+	assert_int_equal(generation_print(c, GENERATION_FOR_PROXY, &again), 0);
 	assert_int_equal(again.len, printed.len);
 	assert_memory_equal(again.p, printed.p, printed.len);
 	buf_fini(&again);
@@ -206,7 +206,7 @@ static void a_small_buffer_is_full(void **state UNUSED)
 
 	assert_non_null(c);
 	buf_init(&b, 100);
-	assert_int_equal(generation_print(c, true, &b), ERR_FULL);
+	assert_int_equal(generation_print(c, GENERATION_FOR_PROXY, &b), ERR_FULL);
 	buf_fini(&b);
 	conf_unref(&c);
 }

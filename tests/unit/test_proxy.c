@@ -117,7 +117,7 @@ static void send_generation(uint64_t number, int upstream, int front)
 	l->bind.n = 1;
 	buf_init(&b, GENERATION_MAX);
 	assert_true(conf_link(c));
-	assert_int_equal(generation_print(c, true, &b), 0);
+	assert_int_equal(generation_print(c, GENERATION_FOR_PROXY, &b), 0);
 	fd = ipc_memfd("generation", b.p, b.len);
 	ipc_begin(&out, IPC_GENERATION);
 	ipc_put_u64(&out, number);
