@@ -24,6 +24,7 @@
 
 #include "base/counters.h"
 #include "base/ipc.h"
+#include "box/box.h"
 #include "conf/read.h"
 #include "filter/filter.h"
 #include "master/master.h"
@@ -241,6 +242,8 @@ static int run_role(enum role role, unsigned index)
 		return media_main(index);
 	case ROLE_WEB:
 		return web_main(index);
+	case ROLE_BOX:
+		return box_main(index);
 	case ROLE_MASTER:
 	case ROLE_SCALER:
 	case ROLE_COUNT:

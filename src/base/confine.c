@@ -40,10 +40,12 @@
 	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |                \
 	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK | FS_ABI3)
 
-static int confine_user(const char *user, struct err_msg *msg)
+int confine_find_user(const char *user, uid_t *uid_out, gid_t *gid_out)
 {
 	struct passwd *pw;
 
+	*uid_out = 0;
+	*gid_out = 0;
 	if (!user || !user[0] || geteuid() != 0)
 		return 0;
 	errno = 0;
@@ -51,11 +53,23 @@ static int confine_user(const char *user, struct err_msg *msg)
 	if (!pw)
 		pw = getpwnam(CONFINE_FALLBACK);
 	if (!pw)
+		return ERR_NOT_FOUND;
+	*uid_out = pw->pw_uid;
+	*gid_out = pw->pw_gid;
+	return 0;
+}
+
+static int confine_user(const char *user, struct err_msg *msg)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (confine_find_user(user, &uid, &gid))
 		return err_msg_set(msg, ERR_NOT_FOUND, "user %s does not exist", user);
-	if (pw->pw_uid == 0)
+	if (uid == 0)
 		return 0;
-	if (setgroups(0, NULL) == -1 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) == -1 ||
-	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) == -1)
+	if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1 ||
+	    setresuid(uid, uid, uid) == -1)
 		return err_msg_set(msg, ERR_IO, "cannot become user %s: %s", user, strerror(errno));
 	if (setuid(0) != -1)
 		return err_msg_set(msg, ERR_IO, "user %s could become root again", user);

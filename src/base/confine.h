@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -26,6 +27,9 @@ struct confine {
  * Missing paths are skipped.
  */
 int confine_apply(const struct confine *c, bool *landlock_out, struct err_msg *msg) MUSTCHECK;
+
+/* Who such a process becomes: 0 and both, or ERR_NOT_FOUND. *uid_out 0: it stays who it is. */
+int confine_find_user(const char *user, uid_t *uid_out, gid_t *gid_out) MUSTCHECK;
 
 /* CPUs this process may use: affinity and the cgroup's quota, at least 1. */
 unsigned confine_cpus(void);

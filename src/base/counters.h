@@ -32,7 +32,7 @@ enum histogram_id {
 
 enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE };
 
-#define COUNTERS_SLOTS    80 /* master, web, media, scaler and up to 76 proxies */
+#define COUNTERS_SLOTS    80 /* master, web, media, scaler, box and up to 75 proxies */
 #define HISTOGRAM_BUCKETS 14
 
 struct counters_histogram {

@@ -31,7 +31,7 @@ static const struct {
 #undef IPC
 };
 
-static const char *const role_names[] = { "master", "proxy", "media", "web", "scaler" };
+static const char *const role_names[] = { "master", "proxy", "media", "web", "box", "scaler" };
 
 const char *role_name(enum role role)
 {

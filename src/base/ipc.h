@@ -19,14 +19,15 @@
 #define IPC_INLINE_MAX (64 * 1024)
 #define IPC_BLOB_MAX   (64u * 1024 * 1024)
 
-enum role { ROLE_MASTER, ROLE_PROXY, ROLE_MEDIA, ROLE_WEB, ROLE_SCALER, ROLE_COUNT };
+enum role { ROLE_MASTER, ROLE_PROXY, ROLE_MEDIA, ROLE_WEB, ROLE_BOX, ROLE_SCALER, ROLE_COUNT };
 
 #define R_MASTER (1u << ROLE_MASTER)
 #define R_PROXY  (1u << ROLE_PROXY)
 #define R_MEDIA  (1u << ROLE_MEDIA)
 #define R_WEB    (1u << ROLE_WEB)
+#define R_BOX    (1u << ROLE_BOX)
 #define R_SCALER (1u << ROLE_SCALER)
-#define R_CHILD  (R_PROXY | R_MEDIA | R_WEB | R_SCALER)
+#define R_CHILD  (R_PROXY | R_MEDIA | R_WEB | R_BOX | R_SCALER)
 
 enum ipc_type {
 #define IPC(name, from, to, max, fds) IPC_##name,

@@ -18,7 +18,7 @@
 #define END_SOON_MS 2000
 
 /* Slots of the counter pages. */
-enum { SLOT_MASTER, SLOT_WEB, SLOT_MEDIA, SLOT_SCALER, SLOT_PROXIES };
+enum { SLOT_MASTER, SLOT_WEB, SLOT_MEDIA, SLOT_SCALER, SLOT_BOX, SLOT_PROXIES };
 
 static struct ipc_out out; /* one at a time, too large for a stack */
 
@@ -33,6 +33,8 @@ static unsigned slot_of(const struct proc *p)
 		return SLOT_MEDIA;
 	case ROLE_SCALER:
 		return SLOT_SCALER;
+	case ROLE_BOX:
+		return SLOT_BOX;
 	case ROLE_PROXY:
 		return SLOT_PROXIES + p->index;
 	case ROLE_COUNT:
@@ -63,6 +65,8 @@ void fleet_init(struct master *m)
 		fleet_add(m, ROLE_PROXY, i);
 	fleet_add(m, ROLE_WEB, 0);
 	m->procs[m->procs_n - 1].unwanted = m->conf->web.bind.n == 0;
+	fleet_add(m, ROLE_BOX, 0);
+	m->procs[m->procs_n - 1].unwanted = m->conf->upload.bind.n == 0;
 }
 
 bool fleet_has_generation(const struct proc *p)
@@ -87,7 +91,9 @@ void fleet_send_generation(struct proc *p, uint64_t generation, const struct mem
 
 	ipc_begin(&out, IPC_GENERATION);
 	ipc_put_u64(&out, generation);
-	ipc_put_fd(&out, p->role == ROLE_PROXY ? memfds->full : memfds->open);
+	ipc_put_fd(&out, p->role == ROLE_PROXY ? memfds->full
+			 : p->role == ROLE_BOX ? memfds->box
+					       : memfds->open);
 	proc_send(p, &out);
 	for (i = 0; i < sockets->n; i++) {
 		const struct socket_row *s = &sockets->v[i];
@@ -146,9 +152,11 @@ static void send_peer(struct proc *p, const struct proc *other, int fd)
 
 static bool are_peers(const struct proc *a, const struct proc *b)
 {
+	const unsigned of_media = R_PROXY | R_SCALER | R_BOX;
+
 	if (a->role == ROLE_MEDIA)
-		return b->role == ROLE_PROXY || b->role == ROLE_SCALER;
-	return b->role == ROLE_MEDIA && (a->role == ROLE_PROXY || a->role == ROLE_SCALER);
+		return of_media & 1u << b->role;
+	return b->role == ROLE_MEDIA && (of_media & 1u << a->role);
 }
 
 /* New channels between p and everyone it talks to who is there. */
@@ -372,6 +380,17 @@ static bool is_same_scale(const struct conf_scale *a, const struct conf_scale *b
 	       a->memory == b->memory && a->wall == b->wall && a->cpu == b->cpu;
 }
 
+/* web and box run only where they are configured. */
+static bool is_optional(const struct proc *p)
+{
+	return p->role == ROLE_WEB || p->role == ROLE_BOX;
+}
+
+static bool is_configured(const struct proc *p, const struct conf *conf)
+{
+	return p->role == ROLE_WEB ? conf->web.bind.n > 0 : conf->upload.bind.n > 0;
+}
+
 void fleet_adjust(struct master *m, const struct conf *old)
 {
 	size_t i;
@@ -384,10 +403,10 @@ void fleet_adjust(struct master *m, const struct conf *old)
 			log_notice("the scaler is started anew for its new limits");
 			p->replaced = true;
 			proc_kill(p, NULL);
-		} else if (p->role == ROLE_WEB && m->conf->web.bind.n == 0) {
+		} else if (is_optional(p) && !is_configured(p, m->conf)) {
 			fleet_send_stop(p, 0);
 			proc_end_within(p, END_SOON_MS);
-		} else if (p->role == ROLE_WEB && p->unwanted) {
+		} else if (is_optional(p) && p->unwanted) {
 			p->unwanted = false;
 			p->replaced = p->pid != 0; /* still ending: proc_on_exit() brings it back */
 			if (p->pid == 0)
@@ -418,6 +437,7 @@ void fleet_count(const struct master *m)
 
 	for (i = 0; i < m->procs_n; i++)
 		up[m->procs[i].role] += m->procs[i].state == PROC_UP;
+	counter_set(METRIC_PROCS_BOX, up[ROLE_BOX]);
 	counter_set(METRIC_PROCS_MEDIA, up[ROLE_MEDIA]);
 	counter_set(METRIC_PROCS_PROXY, up[ROLE_PROXY]);
 	counter_set(METRIC_PROCS_SCALER, up[ROLE_SCALER]);

@@ -23,6 +23,7 @@
 #include "master/fleet.h"
 #include "master/proc.h"
 #include "master/reload.h"
+#include "master/statedir.h"
 #include "master/status.h"
 
 #define EXIT_FAULT  70
@@ -227,6 +228,10 @@ static int open_all(struct master *m)
 
 	if (reload_settle_users(m->conf))
 		return EXIT_FAULT;
+	if (statedir_prepare(m->conf, &msg)) {
+		log_error("%s", msg.text);
+		return 1;
+	}
 	m->workers = m->conf->workers ? (unsigned)m->conf->workers : MIN_OF(confine_cpus(), 64u);
 	m->generations = 1;
 	m->conf->generation = 1;
@@ -276,7 +281,7 @@ int master_run(struct conf *conf, const struct conf_source *source)
 
 	m.source = source;
 	m.conf = conf_ref(conf);
-	m.memfds = m.reload.memfds = (struct memfds){ -1, -1 };
+	m.memfds = m.reload.memfds = (struct memfds){ -1, -1, -1 };
 	m.counters = -1;
 	log_open("master", (enum log_target)conf->log.target, (enum log_format)conf->log.format);
 	log_set_level((enum log_level)conf->log.level);

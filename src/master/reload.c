@@ -17,6 +17,7 @@
 #include "conf/generation.h"
 #include "master/control.h"
 #include "master/fleet.h"
+#include "master/statedir.h"
 
 #define CONFIRM_SECONDS 5
 
@@ -37,8 +38,9 @@ static int make_memfd(const struct conf *conf, enum generation_for reader)
 int reload_memfds(const struct conf *conf, struct memfds *out)
 {
 	out->full = make_memfd(conf, GENERATION_FOR_PROXY);
+	out->box = make_memfd(conf, GENERATION_FOR_BOX);
 	out->open = make_memfd(conf, GENERATION_FOR_OTHERS);
-	if (out->full != -1 && out->open != -1)
+	if (out->full != -1 && out->box != -1 && out->open != -1)
 		return 0;
 	reload_close(out);
 	return ERR_NOMEM;
@@ -48,14 +50,16 @@ void reload_close(struct memfds *m)
 {
 	if (m->full != -1)
 		close(m->full);
+	if (m->box != -1)
+		close(m->box);
 	if (m->open != -1)
 		close(m->open);
-	*m = (struct memfds){ -1, -1 };
+	*m = (struct memfds){ -1, -1, -1 };
 }
 
 int reload_settle_users(struct conf *conf)
 {
-	char **field[] = { &conf->media_user, &conf->scaler_user };
+	char **field[] = { &conf->box_user, &conf->media_user, &conf->scaler_user };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(field); i++) {
@@ -146,7 +150,7 @@ static void reload_commit(struct master *m)
 	m->memfds = r->memfds;
 	m->sockets = r->sockets;
 	r->conf = NULL;
-	r->memfds = (struct memfds){ -1, -1 };
+	r->memfds = (struct memfds){ -1, -1, -1 };
 	r->sockets = (struct sockets){ 0 };
 	for (i = 0; i < m->procs_n; i++)
 		if (fleet_has_generation(&m->procs[i]) && m->procs[i].state == PROC_UP)
@@ -223,6 +227,10 @@ static const char *fixed_difference(const struct conf *a, const struct conf *b)
 		return "control";
 	if (strcmp(a->user, b->user) != 0)
 		return "user";
+	if (strcmp(a->box_user, b->box_user) != 0)
+		return "box-user";
+	if (strcmp(a->state_dir, b->state_dir) != 0)
+		return "state-dir";
 	if (strcmp(a->media_user, b->media_user) != 0)
 		return "media-user";
 	if (strcmp(a->scaler_user, b->scaler_user) != 0)
@@ -242,6 +250,8 @@ static int reload_prepare(struct master *m, struct err_msg *msg)
 	if (fixed)
 		return err_msg_set(msg, ERR_CONFIG,
 				   "%s: can only be changed by a new start of insetd", fixed);
+	if (statedir_prepare(r->conf, msg))
+		return ERR_CONFIG;
 	r->conf->generation = ++m->generations;
 	if (reload_memfds(r->conf, &r->memfds))
 		return err_msg_set(msg, ERR_NOMEM, "out of memory");

@@ -124,6 +124,13 @@ int sockets_open(struct sockets *out, const struct conf *conf, unsigned proxies,
 
 		rc = add(out, &row, old, msg);
 	}
+	for (i = 0; i < conf->upload.bind.n && !rc; i++) {
+		struct socket_row row = { .listener = "box",
+					  .address = conf->upload.bind.v[i],
+					  .role = ROLE_BOX };
+
+		rc = add(out, &row, old, msg);
+	}
 	if (rc)
 		sockets_close(out);
 	return rc;

@@ -3,7 +3,7 @@
  * sockets - the listening sockets of one generation.
  *
  * One with SO_REUSEPORT for each proxy and bind address, kept by the master, so that a
- * restarted proxy goes on with the same queue; and those of web. A new generation's set
+ * restarted proxy goes on with the same queue; and those of web and box. A new generation's set
  * holds duplicates of the old set's sockets where the addresses are the same.
  */
 #pragma once
@@ -13,8 +13,9 @@
 #include "conf/conf.h"
 
 struct socket_row {
-	const char *listener; /* borrowed from the configuration; "web" for web */
-	const char *address;  /* borrowed from the configuration */
+	const char
+		*listener;   /* borrowed from the configuration; "web" for web, "box" for the box */
+	const char *address; /* borrowed from the configuration */
 	enum role role;
 	unsigned index; /* of the proxy */
 	int fd;         /* owned */

@@ -52,9 +52,10 @@ struct proc {
 	char versions[256];
 };
 
-/* A configuration, sealed: with keys for proxies, without for the others. */
+/* A configuration, sealed: with keys for proxies, with the box's, without for the others. */
 struct memfds {
 	int full;
+	int box;
 	int open;
 };
 

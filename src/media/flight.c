@@ -6,8 +6,11 @@
 
 #include "media/flight.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/counters.h"
 #include "base/err.h"
@@ -15,13 +18,16 @@
 #include "media/cid.h"
 #include "media/fetch.h"
 #include "media/host.h"
+#include "media/load.h"
 #include "media/rate.h"
 #include "media/reply.h"
 #include "media/scale.h"
 #include "media/turn.h"
 
-#define BUCKETS     1024
-#define WAITERS_MAX 16384
+#define BUCKETS      1024
+#define WAITERS_MAX  16384
+#define OFFER_MS     5000 /* time for the thumbnails of a picture that has arrived */
+#define PROFILES_MAX 64
 
 enum flight_state { FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
 
@@ -33,6 +39,8 @@ struct flights {
 	struct rate *rate;
 	struct host_table *hosts;
 	struct fetcher *fetcher;
+	struct loads *loads;
+	char *own; /* owned: what the URLs of our own box begin with; NULL: none */
 	struct scale *scale;
 	struct event *next; /* owned: looks at the queue */
 	struct list queue;  /* of flights, first come first */
@@ -53,6 +61,7 @@ struct flight {
 	struct host *host; /* reference */
 	struct job job;    /* of the first waiter; its texts are not kept */
 	struct fetch *fetch;
+	struct load *load;
 	struct scale_job *scaling;
 	struct fetch_result media;
 };
@@ -109,6 +118,7 @@ static void flight_free(struct flight *f)
 	list_remove(&f->queue);
 	list_remove(&f->bucket);
 	fetch_stop(&f->fetch);
+	load_stop(&f->load);
 	scale_stop(&f->scaling);
 	host_put(&f->host);
 	free(f->url);
@@ -277,6 +287,12 @@ static bool flight_may_start(const struct flight *f)
 	return f->all->fetching < c->concurrent && host_active(f->host) < c->concurrent_per_host;
 }
 
+/* A file of our own box: asking for it over HTTP would be asking ourselves. */
+static bool flight_is_own(const struct flight *f)
+{
+	return f->all->own && strncmp(f->url, f->all->own, strlen(f->all->own)) == 0;
+}
+
 /* May free f. */
 static void flight_start(struct flight *f)
 {
@@ -292,6 +308,11 @@ static void flight_start(struct flight *f)
 	f->state = FLIGHT_FETCHING;
 	all->fetching++;
 	host_start(f->host);
+	if (flight_is_own(f)) {
+		if (load_start(all->loads, f->url, f->job.fetch_max, &f->load, on_fetched, f))
+			flight_fail(f, JOB_OVERLOAD);
+		return;
+	}
 	if (fetch_start(all->fetcher, f->url, f->job.fetch_max, &f->fetch, on_fetched, f))
 		flight_fail(f, JOB_OVERLOAD);
 }
@@ -551,14 +572,159 @@ void flights_ask(struct flights *all, void *client, struct list *waiters, const 
 		flights_refuse(all, client, j->id, status);
 }
 
+/* --- what arrives in the box ----------------------------------------------------------- */
+
+/* Distinct profiles of the listeners, as jobs. */
+static size_t jobs_of_profiles(const struct conf *conf, struct job jobs[PROFILES_MAX])
+{
+	size_t i, k, n = 0;
+
+	for (i = 0; i < conf->listens_n && n < PROFILES_MAX; i++) {
+		const struct conf_profile *p = conf->listens[i].profile_ref;
+		struct job j = { .declared = "",
+				 .deadline_ms = OFFER_MS,
+				 .output = (enum picture_output)p->type,
+				 .width = (uint16_t)p->width,
+				 .height = (uint16_t)p->height,
+				 .max_bytes = (uint32_t)p->max_bytes,
+				 .fetch_max = conf->fetch.max_bytes };
+
+		for (k = 0; k < n; k++)
+			if (jobs[k].output == j.output && jobs[k].width == j.width &&
+			    jobs[k].height == j.height && jobs[k].max_bytes == j.max_bytes)
+				break;
+		if (k == n)
+			jobs[n++] = j;
+	}
+	return n;
+}
+
+/* Straight to the scaler: JOB_OK, a waiter waits. */
+static enum job_status offer_one(struct flights *all, void *client, struct list *waiters,
+				 const struct job *j, const struct target *t,
+				 const struct fetch_result *media)
+{
+	struct cache_key key;
+	struct job_result r;
+	struct flight *f;
+	int fd;
+
+	if (cache_key_make(&key, t->text, j))
+		return JOB_OVERLOAD;
+	if (cache_find(all->cache, &key, &r) && r.status == JOB_OK) {
+		flights_reply(all, client, j->id, &r);
+		return JOB_OK;
+	}
+	f = flight_find(all, &key);
+	if (f)
+		return flight_join(f, client, waiters, j) ? JOB_OVERLOAD : JOB_OK;
+	if (!scale_is_up(all->scale))
+		return JOB_UNAVAILABLE;
+	f = flight_new(all, t, j, &key);
+	if (!f)
+		return JOB_OVERLOAD;
+	fd = fcntl(media->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd == -1 || flight_join(f, client, waiters, j)) {
+		if (fd != -1)
+			close(fd);
+		flight_free(f);
+		return JOB_OVERLOAD;
+	}
+	all->queued--;
+	list_remove(&f->queue);
+	f->state = FLIGHT_SCALING;
+	f->media = *media;
+	flight_scale(f, fd);
+	return JOB_OK;
+}
+
+size_t flights_offer(struct flights *all, void *client, struct list *waiters, uint64_t id,
+		     const char *url, int fd)
+{
+	struct job jobs[PROFILES_MAX];
+	struct fetch_result media;
+	struct target t = { 0 };
+	size_t i, n = all->conf ? jobs_of_profiles(all->conf, jobs) : 0;
+	enum job_status status;
+	bool known = false;
+
+	if (!n) {
+		close(fd);
+		return 0;
+	}
+	load_examine(fd, all->conf->fetch.max_bytes, &media);
+	status = media.status;
+	if (status == JOB_OK) {
+		known = target_parse(&t, url, NULL) == 0;
+		status = known ? JOB_OK : JOB_ADDRESS;
+	}
+	for (i = 0; i < n; i++) {
+		enum job_status one = status;
+
+		jobs[i].id = id;
+		if (one == JOB_OK)
+			one = offer_one(all, client, waiters, &jobs[i], &t, &media);
+		if (one != JOB_OK)
+			flights_refuse(all, client, id, one);
+	}
+	if (known)
+		target_fini(&t);
+	if (media.fd != -1)
+		close(media.fd);
+	return n;
+}
+
+uint32_t flights_profiles(const struct flights *f)
+{
+	struct job jobs[PROFILES_MAX];
+
+	return f->conf ? (uint32_t)jobs_of_profiles(f->conf, jobs) : 0;
+}
+
+void flights_set_box(struct flights *f, int fd)
+{
+	loads_set_channel(f->loads, fd);
+}
+
+int flights_on_loaded(struct flights *f, struct ipc_in *in)
+{
+	return loads_on_reply(f->loads, in);
+}
+
 /* --- life ------------------------------------------------------------------------------ */
+
+/* As libcurl's parser writes it, because the URLs of jobs are compared in that form. */
+static int own_url(const struct conf *conf, char **out)
+{
+	char text[512];
+	struct target t;
+	int rc;
+
+	*out = NULL;
+	if (!conf->upload.public_url[0])
+		return 0;
+	snprintf(text, sizeof(text), "%s/f/", conf->upload.public_url);
+	rc = target_parse(&t, text, NULL);
+	if (rc)
+		return rc == ERR_NOMEM ? rc : 0;
+	*out = strdup(t.text);
+	target_fini(&t);
+	return *out ? 0 : ERR_NOMEM;
+}
 
 int flights_set_conf(struct flights *f, struct conf *conf)
 {
-	int rc = fetcher_set_conf(f->fetcher, conf);
+	char *own;
+	int rc = own_url(conf, &own);
 
-	if (rc)
+	if (!rc)
+		rc = fetcher_set_conf(f->fetcher, conf);
+	if (rc) {
+		free(own);
 		return rc;
+	}
+	free(f->own);
+	f->own = own;
 	conf_unref(&f->conf);
 	f->conf = conf_ref(conf);
 	cache_set_max(f->cache, conf->cache.memory);
@@ -591,9 +757,10 @@ struct flights *flights_new(struct event_base *base, flights_answer_fn answer)
 	f->rate = rate_new();
 	f->hosts = host_table_new();
 	f->fetcher = fetcher_new(base);
+	f->loads = loads_new(base);
 	f->scale = scale_new(base);
 	f->next = evtimer_new(base, on_next, f);
-	if (!f->cache || !f->rate || !f->hosts || !f->fetcher || !f->scale || !f->next)
+	if (!f->cache || !f->rate || !f->hosts || !f->fetcher || !f->loads || !f->scale || !f->next)
 		flights_free(&f);
 	return f;
 }
@@ -610,6 +777,8 @@ void flights_free(struct flights **f)
 				CONTAINER_OF(list_first(&(*f)->buckets[i]), struct flight, bucket));
 	scale_free(&(*f)->scale);
 	fetcher_free(&(*f)->fetcher);
+	loads_free(&(*f)->loads);
+	free((*f)->own);
 	host_table_free(&(*f)->hosts);
 	rate_free(&(*f)->rate);
 	cache_free(&(*f)->cache);

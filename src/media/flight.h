@@ -34,6 +34,21 @@ int flights_set_conf(struct flights *f, struct conf *conf) MUSTCHECK;
 /* A channel to the scaler; takes fd. */
 void flights_set_scaler(struct flights *f, int fd);
 
+/* The channel to the box, borrowed; -1: away. And its LOADED messages: 0 or ERR_BAD_MESSAGE. */
+void flights_set_box(struct flights *f, int fd);
+int flights_on_loaded(struct flights *f, struct ipc_in *in) MUSTCHECK;
+
+/*
+ * A picture that has just arrived in the box under this URL (takes fd, a sealed memfd): its
+ * thumbnails are made for every profile in use. Each is an answer with this id; returns how many
+ * there will be, or have been.
+ */
+size_t flights_offer(struct flights *f, void *client, struct list *waiters, uint64_t id,
+		     const char *url, int fd);
+
+/* How many answers flights_offer() gives. */
+uint32_t flights_profiles(const struct flights *f);
+
 /* This machine's addresses may have changed. */
 void flights_refresh(struct flights *f);
 

@@ -54,6 +54,7 @@ static struct service {
 	bool ended;
 	int exit_code;
 	struct client clients[CLIENTS_MAX];
+	struct client box;
 	struct ipc_in in; /* one at a time */
 	struct ipc_out out;
 } s;
@@ -77,11 +78,25 @@ static void client_close(struct client *c)
 	c->fd = -1;
 }
 
+/* The box counts these; how many there are it learns from the profiles in use. */
+static void on_offered(uint64_t id)
+{
+	ipc_begin(&s.out, IPC_OFFERED);
+	ipc_put_u64(&s.out, id);
+	ipc_put_u32(&s.out, flights_profiles(s.flights));
+	if (ipc_send(s.box.fd, &s.out))
+		log_debug("an answer found the channel to the box full or closed");
+}
+
 /* A full or closed channel loses the answer: the proxy's own deadline lets the message go on. */
 static void on_result(void *client, const struct job_result *r)
 {
 	struct client *c = client;
 
+	if (c == &s.box) {
+		on_offered(r->id);
+		return;
+	}
 	ipc_begin(&s.out, IPC_RESULT);
 	job_result_put(&s.out, r);
 	if (ipc_send(c->fd, &s.out))
@@ -137,6 +152,66 @@ static void on_client(evutil_socket_t fd, short what UNUSED, void *arg)
 			  (size_t)(c - s.clients));
 	}
 	client_close(c);
+}
+
+/* --- the box --------------------------------------------------------------------------- */
+
+static int box_on_offer(void)
+{
+	uint64_t id = ipc_get_u64(&s.in);
+	const char *url = ipc_get_str(&s.in);
+	int fd = ipc_take_fd(&s.in);
+
+	if (ipc_end(&s.in)) {
+		if (fd != -1)
+			close(fd);
+		return ERR_BAD_MESSAGE;
+	}
+	if (flights_offer(s.flights, &s.box, &s.box.waiters, id, url, fd) == 0)
+		on_offered(id);
+	return 0;
+}
+
+static void box_close(void)
+{
+	flights_set_box(s.flights, -1);
+	client_close(&s.box);
+}
+
+static void on_box(evutil_socket_t fd, short what UNUSED, void *arg UNUSED)
+{
+	int i, rc = 0;
+
+	turn_begin();
+	for (i = 0; i < MESSAGES_PER_TURN && s.box.fd == fd && !rc; i++) {
+		rc = ipc_recv(s.box.fd, &s.in, ROLE_MEDIA, ROLE_BOX);
+		if (rc)
+			break;
+		rc = s.in.type == IPC_OFFER    ? box_on_offer()
+		     : s.in.type == IPC_LOADED ? flights_on_loaded(s.flights, &s.in)
+					       : ERR_BAD_MESSAGE;
+		ipc_in_fini(&s.in);
+	}
+	if (!rc || rc == ERR_AGAIN)
+		return;
+	if (rc != ERR_CLOSED) {
+		counter_inc(METRIC_IPC_BAD);
+		log_error("malformed message from the box, its channel is closed");
+	}
+	box_close();
+}
+
+static void box_open(int fd)
+{
+	box_close();
+	s.box.fd = fd;
+	s.box.event = event_new(s.base, fd, EV_READ | EV_PERSIST, on_box, NULL);
+	if (!s.box.event || event_add(s.box.event, NULL) == -1) {
+		log_error("no way to the box: out of memory");
+		box_close();
+		return;
+	}
+	flights_set_box(s.flights, fd);
 }
 
 static int client_open(uint32_t index, int fd)
@@ -245,14 +320,17 @@ static int on_peer(void)
 	int fd = ipc_take_fd(&s.in);
 	int rc = ipc_end(&s.in);
 
-	if (rc || (role != ROLE_PROXY && role != ROLE_SCALER)) {
+	if (rc || (role != ROLE_PROXY && role != ROLE_SCALER && role != ROLE_BOX)) {
 		if (fd != -1)
 			close(fd);
 		return ERR_BAD_MESSAGE;
 	}
 	if (role == ROLE_PROXY)
 		return client_open(index, fd);
-	flights_set_scaler(s.flights, fd);
+	if (role == ROLE_BOX)
+		box_open(fd);
+	else
+		flights_set_scaler(s.flights, fd);
 	return 0;
 }
 
@@ -330,6 +408,8 @@ static int service_open(void)
 		s.clients[i].fd = -1;
 		list_init(&s.clients[i].waiters);
 	}
+	s.box.fd = -1;
+	list_init(&s.box.waiters);
 	/* Read into libcurl's tables before files are out of reach. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
 	    ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
@@ -356,6 +436,8 @@ static void service_close(void)
 
 	for (i = 0; i < CLIENTS_MAX; i++)
 		client_close(&s.clients[i]);
+	if (s.flights)
+		box_close();
 	flights_free(&s.flights);
 	if (s.channel)
 		event_free(s.channel);

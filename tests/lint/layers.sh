@@ -15,18 +15,19 @@ stream: base xmpp conf rule filter stream
 media: base conf media
 scaler: base scaler
 web: base conf web
+box: base conf box
 master: base conf master
 '
 # header pattern: layers that may include it ("main": the files directly in src/)
 libraries='
 libxml/: xmpp rule main
 openssl/: base conf stream main
-event2/: stream media web master main
+event2/: stream media web box master main
 libconfig: conf main
 jansson: master main
 curl/: media main
 ares: media main
-microhttpd: web main
+microhttpd: web box main
 magick/: scaler
 seccomp: scaler
 zlib: stream

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http - see http.h.
+ */
+#include "config.h"
+
+#include "box/http.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define PATIENCE_MS 30000 /* on top of the time for a request's bytes */
+
+uint64_t http_now(void)
+{
+	return (uint64_t)clock_wall();
+}
+
+void http_allow(struct MHD_Connection *connection, const struct conf *conf, uint64_t bytes)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_connection *c = info ? info->socket_context : NULL;
+
+	if (c)
+		c->deadline = clock_now() + PATIENCE_MS +
+			      (int64_t)(bytes / conf->upload.low_speed * 1000);
+}
+
+bool http_harden(struct MHD_Response *r)
+{
+	return MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+	       MHD_add_response_header(r, "Content-Security-Policy",
+				       "default-src 'none'; sandbox; frame-ancestors 'none'") ==
+		       MHD_YES;
+}
+
+enum MHD_Result http_reason(struct MHD_Connection *connection, unsigned code, const char *text)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "%s\n", text);
+	struct MHD_Response *r = MHD_create_response_from_buffer(
+		MIN_OF((size_t)n, sizeof(line) - 1), line, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result ok = MHD_NO;
+
+	if (!r)
+		return MHD_NO;
+	if (http_harden(r) &&
+	    MHD_add_response_header(r, "Content-Type", "text/plain; charset=utf-8") == MHD_YES &&
+	    (code != MHD_HTTP_METHOD_NOT_ALLOWED ||
+	     MHD_add_response_header(r, "Allow", "GET, HEAD, POST, PUT") == MHD_YES))
+		ok = MHD_queue_response(connection, code, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+const char *http_path(const struct conf *conf, const char *url)
+{
+	const char *host = strstr(conf->upload.public_url, "//");
+	const char *own = host ? strchr(host + 2, '/') : NULL;
+	size_t len = own ? strlen(own) : 0;
+
+	return len && strncmp(url, own, len) == 0 && url[len] == '/' ? url + len : url;
+}
+
+bool http_parse_id(const char *text, uint8_t id[TOKEN_ID_LEN])
+{
+	char digits[2 * TOKEN_ID_LEN + 1];
+	size_t len = strspn(text, "0123456789abcdef");
+
+	if (len != 2 * TOKEN_ID_LEN || (text[len] && text[len] != '.' && text[len] != '/'))
+		return false;
+	snprintf(digits, sizeof(digits), "%s", text);
+	return hash_parse_hex(digits, id, TOKEN_ID_LEN) == 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * http - what the box's answers have in common: headers, reasons, deadlines of connections.
+ */
+#pragma once
+
+#include <microhttpd.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "box/offer.h"
+#include "box/store.h"
+#include "conf/conf.h"
+
+/* What requests work on. One per generation; the store and the offers are the process's. */
+struct http_site {
+	struct conf *conf;     /* owned reference */
+	struct store *store;   /* borrowed */
+	struct offers *offers; /* borrowed */
+};
+
+/* A connection, by its deadline: a request gets time for its bytes, an idle one a moment. */
+struct http_connection {
+	struct list link;
+	struct MHD_Connection *connection; /* borrowed */
+	int64_t deadline;
+};
+
+/* Time for so many bytes from now on. */
+void http_allow(struct MHD_Connection *connection, const struct conf *conf, uint64_t bytes);
+
+/* The headers that keep a browser from running what it gets: 0, or false when out of memory. */
+bool http_harden(struct MHD_Response *r);
+
+/* One line of text. */
+enum MHD_Result http_reason(struct MHD_Connection *connection, unsigned code, const char *text);
+
+/* The part of a request's path behind upload.public-url's own, or the path. */
+const char *http_path(const struct conf *conf, const char *url);
+
+/* 32 digits at the start of text, then its end, a dot or a slash: the id. */
+bool http_parse_id(const char *text, uint8_t id[TOKEN_ID_LEN]);
+
+/* Seconds since 1970. */
+uint64_t http_now(void);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve - see serve.h.
+ *
+ * A file is named by its id alone; what stands behind that in the path is for people.
+ */
+#include "config.h"
+
+#include "box/serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/counters.h"
+
+struct range {
+	uint64_t from;
+	uint64_t len;
+	bool partial;
+};
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static bool digits_parse(const char *text, const char **end_out, uint64_t *out)
+{
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(text, &end, 10);
+	*end_out = end;
+	return !errno;
+}
+
+/*
+ * One range of bytes (RFC 9110 14.1.2). What is not understood, or is several ranges, is as if it
+ * were not there. False: understood, and there is nothing of it.
+ */
+static bool range_parse(const char *text, uint64_t size, struct range *r)
+{
+	uint64_t first, last = size - 1;
+	const char *at;
+
+	*r = (struct range){ .len = size };
+	if (!text || strncmp(text, "bytes=", 6) != 0)
+		return true;
+	text += 6;
+	if (*text == '-') {
+		if (!digits_parse(text + 1, &at, &first) || *at)
+			return true;
+		if (first == 0)
+			return false;
+		first = first < size ? size - first : 0;
+	} else {
+		if (!digits_parse(text, &at, &first) || *at++ != '-' ||
+		    (*at && (!digits_parse(at, &at, &last) || *at || last < first)))
+			return true;
+		if (first >= size)
+			return false;
+	}
+	*r = (struct range){ .from = first,
+			     .len = MIN_OF(last, size - 1) - first + 1,
+			     .partial = true };
+	return true;
+}
+
+static bool etag_matches(const char *list, const char *etag)
+{
+	return list && (strcmp(list, "*") == 0 || strstr(list, etag));
+}
+
+static bool add_headers(struct MHD_Response *r, const struct store_file *f, const char *etag)
+{
+	char cache[64];
+	uint64_t now = http_now();
+
+	snprintf(cache, sizeof(cache), "public, max-age=%llu, immutable",
+		 (unsigned long long)(f->expires > now ? f->expires - now : 0));
+	return http_harden(r) && MHD_add_response_header(r, "ETag", etag) == MHD_YES &&
+	       MHD_add_response_header(r, "Cache-Control", cache) == MHD_YES &&
+	       MHD_add_response_header(r, "Accept-Ranges", "bytes") == MHD_YES;
+}
+
+static enum MHD_Result answer_empty(struct MHD_Connection *connection, unsigned code,
+				    const struct store_file *f, const char *etag)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result ok = MHD_NO;
+	char text[64];
+
+	if (!r)
+		return MHD_NO;
+	snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)f->size);
+	if (add_headers(r, f, etag) &&
+	    (code != MHD_HTTP_RANGE_NOT_SATISFIABLE ||
+	     MHD_add_response_header(r, "Content-Range", text) == MHD_YES))
+		ok = MHD_queue_response(connection, code, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static enum MHD_Result answer_file(struct MHD_Connection *connection, const struct store_file *f,
+				   const char *etag, const struct range *range, int fd)
+{
+	struct MHD_Response *r =
+		MHD_create_response_from_fd_at_offset64(range->len, fd, range->from);
+	enum MHD_Result ok = MHD_NO;
+	char text[96];
+
+	if (!r) {
+		close(fd);
+		return MHD_NO;
+	}
+	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)range->from,
+		 (unsigned long long)(range->from + range->len - 1), (unsigned long long)f->size);
+	if (add_headers(r, f, etag) &&
+	    MHD_add_response_header(r, "Content-Type", f->type) == MHD_YES &&
+	    MHD_add_response_header(r, "Content-Disposition", "attachment") == MHD_YES &&
+	    (!range->partial || MHD_add_response_header(r, "Content-Range", text) == MHD_YES))
+		ok = MHD_queue_response(connection,
+					range->partial ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static enum MHD_Result serve_file(const struct http_site *site, struct MHD_Connection *connection,
+				  const struct store_file *f)
+{
+	char etag[2 * HASH_SHA256_LEN + 3] = "\"";
+	const char *condition = header(connection, "If-Range");
+	struct range range;
+	int fd;
+
+	hash_print_hex(f->sha256, sizeof(f->sha256), etag + 1);
+	strcat(etag, "\"");
+	if (etag_matches(header(connection, "If-None-Match"), etag))
+		return answer_empty(connection, MHD_HTTP_NOT_MODIFIED, f, etag);
+	if (!range_parse(condition && strcmp(condition, etag) != 0 ? NULL
+								   : header(connection, "Range"),
+			 f->size, &range))
+		return answer_empty(connection, MHD_HTTP_RANGE_NOT_SATISFIABLE, f, etag);
+	fd = store_read(site->store, f);
+	if (fd == -1)
+		return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
+	counter_inc(METRIC_BOX_DOWNLOADS);
+	http_allow(connection, site->conf, range.len);
+	return answer_file(connection, f, etag, &range, fd);
+}
+
+enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *connection,
+		      const char *path)
+{
+	uint8_t id[TOKEN_ID_LEN];
+	struct store_file f;
+
+	if (strncmp(path, "/f/", 3) == 0 && http_parse_id(path + 3, id) &&
+	    store_find(site->store, id, http_now(), &f) == 0)
+		return serve_file(site, connection, &f);
+	return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
+}

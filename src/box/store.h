@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store - uploaded files in one folder: whole and kept, or not there.
+ *
+ *   t-PID-N   being written, under a lock of its writer's
+ *   b-SHA256  a content; its links are what refers to it
+ *   u-ID      an upload's content: a second name of a b- file
+ *   m-ID      an upload's facts; made last and exclusively, so with it the upload exists
+ *
+ * Any number of processes may use a folder at a time: every step is one system call that
+ * succeeds for one of them. Not for HTTP, and not for a clock of its own: callers say when now is.
+ *
+ * Invariants
+ *   - once store_commit() has returned 0 the file is on the disk, whole, under its id
+ *   - the same bytes are stored once, whatever their types, names and owners
+ *   - totals never exceed the limits by what this process has let in
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/token.h"
+
+#define STORE_TYPE_MAX 127
+
+struct store;
+struct store_draft;
+
+/* An upload. */
+struct store_file {
+	uint8_t id[TOKEN_ID_LEN];
+	uint8_t user[TOKEN_USER_LEN];
+	uint8_t sha256[HASH_SHA256_LEN];
+	uint64_t size;
+	uint64_t expires; /* seconds since 1970 */
+	char type[STORE_TYPE_MAX + 1];
+};
+
+/*
+ * Opens the folder, clears away what a crash has left and what has expired, and counts the rest.
+ * NULL: msg.
+ */
+struct store *store_open(const char *folder, uint64_t now, struct err_msg *msg) MUSTCHECK;
+/* No draft may be left. */
+void store_close(struct store **s);
+
+/* Bytes of all files, and of one user's; a file counts at least 4 KiB for its user. */
+void store_set_limits(struct store *s, uint64_t quota, uint64_t quota_user);
+
+/* Room for a file of this size: 0; ERR_FULL (a limit, or the disk), ERR_IO or ERR_NOMEM. */
+int store_begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t size,
+		struct store_draft **out) MUSTCHECK;
+/* 0; ERR_TOO_BIG: more than announced; ERR_FULL; ERR_IO. */
+int store_write(struct store_draft *d, const void *p, size_t len) MUSTCHECK;
+/* Forgets it; accepts NULL. */
+void store_abort(struct store_draft **d);
+/*
+ * The file becomes the upload f->id with f->type and f->expires; the rest of f is filled in. If
+ * that upload is there with the same bytes, all is well and *f is that one. Takes the draft. 0;
+ * ERR_EXISTS: other bytes; ERR_BAD_FORMAT: fewer bytes than announced; ERR_FULL; ERR_IO.
+ */
+int store_commit(struct store_draft **d, struct store_file *f, uint64_t now) MUSTCHECK;
+
+/* 0 and *f, or ERR_NOT_FOUND: never there, expired, or unreadable. */
+int store_find(struct store *s, const uint8_t id[TOKEN_ID_LEN], uint64_t now,
+	       struct store_file *f) MUSTCHECK;
+/* Its content, open for reading, the caller's; -1. */
+int store_read(struct store *s, const struct store_file *f) MUSTCHECK;
+
+/* Looks at some files and removes what has expired; true: it has been through the whole folder. */
+bool store_sweep(struct store *s, uint64_t now);
+
+uint64_t store_bytes(const struct store *s);
+uint64_t store_files(const struct store *s);

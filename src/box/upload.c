@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * upload - see upload.h.
+ *
+ * A refusal is decided as early as possible. What a refused client sends all the same is read
+ * and dropped up to a cap, because an answer on a connection that is reset under it is lost.
+ */
+#include "config.h"
+
+#include "box/upload.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/counters.h"
+#include "base/log.h"
+
+#define SWALLOW_MAX  (1024 * 1024)
+#define URL_MAX      512
+#define NAME_MAX_LEN 100
+
+struct box_upload {
+	const struct http_site *site;      /* borrowed */
+	struct MHD_Connection *connection; /* borrowed */
+	struct token token;
+	struct store_draft *draft; /* owned */
+	struct store_file file;
+	uint64_t size; /* announced */
+	unsigned code; /* of a refusal; 0: none */
+	const char *reason;
+	enum metric counted;
+	bool waits; /* for its thumbnail; the connection is suspended */
+	bool committed;
+	bool expects; /* 100-continue */
+	char name[NAME_MAX_LEN + 1];
+};
+
+static void refuse(struct box_upload *u, unsigned code, const char *reason)
+{
+	u->code = code;
+	u->reason = reason;
+	u->counted = code == MHD_HTTP_INSUFFICIENT_STORAGE ? METRIC_BOX_FULL
+		     : code >= 500                         ? METRIC_BOX_FAILED
+							   : METRIC_BOX_REFUSED;
+	store_abort(&u->draft);
+}
+
+/* A failure of the store's. */
+static void refuse_store(struct box_upload *u, int rc)
+{
+	if (rc == ERR_FULL)
+		refuse(u, MHD_HTTP_INSUFFICIENT_STORAGE, "there is no room for this file");
+	else if (rc == ERR_EXISTS)
+		refuse(u, MHD_HTTP_CONFLICT, "another file was uploaded to this address");
+	else if (rc == ERR_BAD_FORMAT || rc == ERR_TOO_BIG)
+		refuse(u, MHD_HTTP_BAD_REQUEST, "the file is not as long as announced");
+	else
+		refuse(u, MHD_HTTP_INTERNAL_SERVER_ERROR, "the file could not be stored");
+	if (u->code >= 500)
+		log_warning("an upload was not stored: %s", err_str(rc));
+}
+
+/* --- the header ------------------------------------------------------------------------- */
+
+static const char *header(const struct box_upload *u, const char *name)
+{
+	return MHD_lookup_connection_value(u->connection, MHD_HEADER_KIND, name);
+}
+
+/* What stands between /up/ and the next slash is the token; the rest a name that the URL keeps. */
+static void check_token(struct box_upload *u, const char *path)
+{
+	char text[TOKEN_TEXT_MAX];
+	size_t len = strcspn(path, "/"), i;
+	int rc = ERR_SYNTAX;
+
+	if (len < sizeof(text)) {
+		snprintf(text, sizeof(text), "%.*s", (int)len, path);
+		rc = token_parse(&u->token, u->site->conf->upload.key, text, http_now());
+	}
+	if (rc == ERR_TIMEOUT)
+		refuse(u, MHD_HTTP_FORBIDDEN, "this upload address has expired");
+	else if (rc)
+		refuse(u, MHD_HTTP_FORBIDDEN, "this is no upload address");
+	if (rc || path[len] != '/')
+		return;
+	path += len + 1;
+	for (i = 0; path[i] && i < NAME_MAX_LEN; i++)
+		u->name[i] =
+			isalnum((unsigned char)path[i]) || strchr("-_.", path[i]) ? path[i] : '-';
+}
+
+static void check_length(struct box_upload *u)
+{
+	const char *text = header(u, "Content-Length");
+	char *end;
+
+	if (!text || *text < '0' || *text > '9' || header(u, "Transfer-Encoding")) {
+		refuse(u, MHD_HTTP_LENGTH_REQUIRED, "content length not declared");
+		return;
+	}
+	errno = 0;
+	u->size = strtoull(text, &end, 10);
+	if (errno || *end)
+		u->size = UINT64_MAX;
+	if (u->size > u->token.max_bytes || u->size > u->site->conf->upload.max_bytes)
+		refuse(u, MHD_HTTP_CONTENT_TOO_LARGE, "the file is too large");
+	else if (u->size == 0)
+		refuse(u, MHD_HTTP_BAD_REQUEST, "the file is empty");
+	else if (u->token.slot && u->size != u->token.max_bytes)
+		refuse(u, MHD_HTTP_FORBIDDEN, "this upload address is for a file of another size");
+}
+
+/* A type that may stand in a header of ours: "main/sub", parameters are dropped. */
+static bool type_parse(const char *text, char out[STORE_TYPE_MAX + 1])
+{
+	size_t i, n = strcspn(text, "; \t"), slash = strcspn(text, "/");
+
+	if (n == 0 || n > STORE_TYPE_MAX || slash == 0 || slash + 1 >= n)
+		return false;
+	for (i = 0; i < n; i++) {
+		if (!isalnum((unsigned char)text[i]) && !strchr("!#$&^_.+-/", text[i]))
+			return false;
+		out[i] = (char)tolower((unsigned char)text[i]);
+	}
+	out[n] = '\0';
+	return !strchr(out + slash + 1, '/');
+}
+
+static void check_type(struct box_upload *u)
+{
+	const char *text = header(u, "Content-Type");
+
+	if (!type_parse(text ? text : "application/octet-stream", u->file.type) ||
+	    !token_type_matches(u->token.types, u->file.type))
+		refuse(u, MHD_HTTP_NOT_ACCEPTABLE, "files of this type are not accepted");
+}
+
+struct box_upload *box_upload_new(const struct http_site *site, struct MHD_Connection *connection,
+				  const char *path)
+{
+	struct box_upload *u = calloc(1, sizeof(*u));
+	int rc;
+
+	if (!u)
+		return NULL;
+	u->site = site;
+	u->connection = connection;
+	u->expects = header(u, "Expect") != NULL;
+	check_token(u, path);
+	if (!u->code)
+		check_length(u);
+	if (!u->code)
+		check_type(u);
+	if (u->code)
+		return u;
+	memcpy(u->file.id, u->token.id, sizeof(u->file.id));
+	rc = store_begin(site->store, u->token.user, u->size, &u->draft);
+	if (rc)
+		refuse_store(u, rc);
+	else
+		http_allow(connection, site->conf, u->size);
+	return u;
+}
+
+void box_upload_free(struct box_upload **u)
+{
+	if (!*u)
+		return;
+	store_abort(&(*u)->draft);
+	free(*u);
+	*u = NULL;
+}
+
+bool box_upload_is_refused(const struct box_upload *u)
+{
+	return u->code && (u->expects || u->size > SWALLOW_MAX);
+}
+
+/* --- the body --------------------------------------------------------------------------- */
+
+void box_upload_add(struct box_upload *u, const void *p, size_t len)
+{
+	int rc;
+
+	if (u->code)
+		return;
+	rc = store_write(u->draft, p, len);
+	if (rc)
+		refuse_store(u, rc);
+}
+
+/* --- the answer ------------------------------------------------------------------------- */
+
+static const char *extension_of(const char *type)
+{
+	static const char *const known[][2] = {
+		{ "image/jpeg", ".jpg" }, { "image/jpg", ".jpg" },       { "image/png", ".png" },
+		{ "image/gif", ".gif" },  { "image/webp", ".webp" },     { "image/bmp", ".bmp" },
+		{ "text/plain", ".txt" }, { "text/vcard", ".vcf" },      { "text/x-vcard", ".vcf" },
+		{ "video/mp4", ".mp4" },  { "audio/mpeg", ".mp3" },      { "audio/ogg", ".ogg" },
+		{ "audio/mp4", ".m4a" },  { "application/pdf", ".pdf" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcmp(known[i][0], type) == 0)
+			return known[i][1];
+	return "";
+}
+
+static size_t print_url(const struct box_upload *u, char out[URL_MAX])
+{
+	char id[2 * TOKEN_ID_LEN + 1];
+
+	hash_print_hex(u->file.id, sizeof(u->file.id), id);
+	return (size_t)snprintf(out, URL_MAX, "%s/f/%s%s%s", u->site->conf->upload.public_url, id,
+				u->name[0] ? "/" : "",
+				u->name[0] ? u->name : extension_of(u->file.type));
+}
+
+static enum MHD_Result answer_url(struct box_upload *u)
+{
+	char url[URL_MAX];
+	size_t len = print_url(u, url);
+	struct MHD_Response *r = MHD_create_response_from_buffer(len, url, MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result ok = MHD_NO;
+
+	if (!r)
+		return MHD_NO;
+	counter_inc(METRIC_BOX_UPLOADS);
+	if (http_harden(r) && MHD_add_response_header(r, "Content-Type", "text/url") == MHD_YES)
+		ok = MHD_queue_response(u->connection,
+					u->token.slot ? MHD_HTTP_CREATED : MHD_HTTP_OK, r);
+	MHD_destroy_response(r);
+	return ok;
+}
+
+static void on_offered(void *arg)
+{
+	struct box_upload *u = arg;
+	const union MHD_ConnectionInfo *info;
+
+	info = MHD_get_connection_info(u->connection, MHD_CONNECTION_INFO_DAEMON);
+	u->waits = false;
+	MHD_resume_connection(u->connection);
+	/* Its epoll descriptor does not tell of this. u may be gone behind this call. */
+	if (info)
+		MHD_run(info->daemon);
+}
+
+static void commit(struct box_upload *u)
+{
+	const struct conf_upload *c = &u->site->conf->upload;
+	int rc;
+
+	u->file.expires = http_now() + c->expire / 1000;
+	rc = store_commit(&u->draft, &u->file, http_now());
+	if (rc)
+		refuse_store(u, rc);
+	u->committed = rc == 0;
+}
+
+enum MHD_Result box_upload_end(struct box_upload *u)
+{
+	char url[URL_MAX];
+
+	if (!u->code && !u->committed) {
+		commit(u);
+		http_allow(u->connection, u->site->conf, 0);
+		print_url(u, url);
+		if (u->committed && offer_start(u->site->offers, url, &u->file, on_offered, u)) {
+			u->waits = true;
+			MHD_suspend_connection(u->connection);
+			return MHD_YES;
+		}
+	}
+	if (u->waits)
+		return MHD_YES;
+	if (u->code) {
+		counter_inc(u->counted);
+		return http_reason(u->connection, u->code, u->reason);
+	}
+	return answer_url(u);
+}
