@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import processes                                   # noqa: E402
+from harness.ejabberd import Ejabberd                           # noqa: E402
 from harness.insetd import BUILD, Insetd                        # noqa: E402
 from harness.media import MediaHost                             # noqa: E402
 from harness.prosody import Prosody                             # noqa: E402
@@ -88,6 +89,14 @@ def start(tmp_path, upstream, media):
 def prosody(tmp_path_factory):
     """A real Prosody with a file share."""
     server = Prosody(tmp_path_factory.mktemp('prosody'))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope='module')
+def ejabberd(tmp_path_factory):
+    """A real ejabberd with a file share."""
+    server = Ejabberd(tmp_path_factory.mktemp('ejabberd'))
     yield server
     server.stop()
 
