@@ -190,7 +190,8 @@ static void add_feature(struct additions *a, const char *var)
 
 static void add_slot(struct additions *a, const struct filter_unit *u, const struct conf *conf)
 {
-	static const struct caps_identity store = { "store", "file", "", "HTTP File Upload" };
+	const struct caps_identity store = { "store", "file", "", a->caps->scope,
+					     "HTTP File Upload" };
 	const char *max =
 		arena_printf(u->arena, "%llu", (unsigned long long)conf->upload.max_bytes);
 

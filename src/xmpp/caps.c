@@ -14,6 +14,7 @@
 #include "xmpp/ns.h"
 
 #define INPUT_MAX (1024 * 1024)
+#define XML_NS    "http://www.w3.org/XML/1998/namespace"
 
 /* One more entry at the end of an arena array; NULL when out of memory. */
 static void *grow(struct arena *a, void *old, size_t n, size_t size)
@@ -125,12 +126,11 @@ static const char *attr_or_empty(const struct outline *o, int element, const cha
 	return value ? value : "";
 }
 
-/* xml:lang, its own or an ancestor's within the unit. */
-static const char *lang_of(const struct outline *o, int element)
+/* An ancestor's xml:lang within the unit counts, too. The stream's is not known here. */
+static const char *scope_of(const struct outline *o, int element)
 {
 	for (; element != -1; element = o->elements[element].parent) {
-		const char *lang =
-			outline_attr(o, element, "http://www.w3.org/XML/1998/namespace", "lang");
+		const char *lang = outline_attr(o, element, XML_NS, "lang");
 
 		if (lang)
 			return lang;
@@ -168,6 +168,7 @@ static int read_form(struct caps *c, const struct outline *o, int x)
 static int read_child(struct caps *c, const struct outline *o, int at)
 {
 	const struct outline_element *e = &o->elements[at];
+	const char *own;
 	struct caps_identity id;
 
 	if (strcmp(e->ns, NS_DATA) == 0 && strcmp(e->local, "x") == 0)
@@ -182,9 +183,11 @@ static int read_child(struct caps *c, const struct outline *o, int at)
 		c->odd = true;
 		return 0;
 	}
+	own = outline_attr(o, at, XML_NS, "lang");
 	id = (struct caps_identity){ .category = attr_or_empty(o, at, "category"),
 				     .type = attr_or_empty(o, at, "type"),
-				     .lang = lang_of(o, at),
+				     .lang = own ? own : "",
+				     .scope = scope_of(o, at),
 				     .name = attr_or_empty(o, at, "name") };
 	return caps_add_identity(c, &id);
 }
@@ -205,6 +208,8 @@ static int by_identity(const void *a, const void *b)
 		d = strcmp(x->type, y->type);
 	if (!d)
 		d = strcmp(x->lang, y->lang);
+	if (!d)
+		d = strcmp(x->scope, y->scope);
 	return d ? d : strcmp(x->name, y->name);
 }
 
@@ -265,7 +270,7 @@ int caps_read(struct caps *c, struct arena *a, const struct outline *o, int quer
 {
 	int at = query, rc = 0;
 
-	*c = (struct caps){ .arena = a };
+	*c = (struct caps){ .arena = a, .scope = scope_of(o, query) };
 	while (!rc && ++at < (int)o->elements_n && o->elements[at].depth > o->elements[query].depth)
 		if (o->elements[at].parent == query)
 			rc = read_child(c, o, at);
@@ -363,7 +368,7 @@ static int input_390(struct buf *b, const struct caps *c)
 	for (i = 0; i < c->identities_n && !rc; i++) {
 		const struct caps_identity *id = &c->identities[i];
 
-		rc = put_390(b, id->category) || put_390(b, id->type) || put_390(b, id->lang) ||
+		rc = put_390(b, id->category) || put_390(b, id->type) || put_390(b, id->scope) ||
 				     put_390(b, id->name) || buf_add(b, "\x1e", 1)
 			     ? ERR_NOMEM
 			     : 0;

@@ -16,7 +16,8 @@
 struct caps_identity {
 	const char *category;
 	const char *type;
-	const char *lang; /* "" for none */
+	const char *lang;  /* its own xml:lang, "" for none: for XEP-0115 */
+	const char *scope; /* the one in scope, "" for none: for XEP-0390 */
 	const char *name;
 };
 
@@ -34,6 +35,7 @@ struct caps_form {
 
 struct caps {
 	struct arena *arena; /* borrowed */
+	const char *scope;   /* xml:lang of the query, for what is added */
 	struct caps_identity *identities;
 	size_t identities_n;
 	const char **features;

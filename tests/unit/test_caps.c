@@ -151,6 +151,30 @@ static void ill_formed_and_odd(void **state UNUSED)
 	assert_false(caps_has_feature(&c, "aa"));
 }
 
+/* ejabberd answers with xml:lang on the <iq/>: XEP-0115 counts the identity's own alone. */
+static void languages(void **state UNUSED)
+{
+	static const char text[] =
+		"<iq type='result' xml:lang='en'><query xmlns='" INFO "'>" BASE "</query></iq>";
+	const struct outline_limits limits = { 64, 100, 2000 };
+	char own[CAPS_HASH_MAX], scoped[CAPS_HASH_MAX];
+	struct outline o;
+	struct caps c;
+
+	assert_int_equal(
+		outline_parse(arena, ctx, (const uint8_t *)text, sizeof(text) - 1, &limits, &o), 0);
+	assert_int_equal(caps_read(&c, arena, &o, 1), 0);
+	is(&c, CAPS_115_SHA1, "rQKXEDR8CgNLIDBdqueouVugvDI=");
+	assert_int_equal(caps_hash(&c, CAPS_390_SHA256, scoped), 0);
+	assert_int_equal(read_query(&c,
+				    "<identity xml:lang='en' category='server' type='im' "
+				    "name='kontalk'/><feature var='" INFO
+				    "'/><feature var='http://jabber.org/protocol/disco#items'/>"),
+			 0);
+	assert_int_equal(caps_hash(&c, CAPS_390_SHA256, own), 0);
+	assert_string_equal(own, scoped);
+}
+
 /* What looks like the end of a value in XEP-0115 is not one. */
 static void values_are_escaped(void **state UNUSED)
 {
@@ -171,6 +195,7 @@ int main(void)
 		cmocka_unit_test(vectors_of_xep_0115),
 		cmocka_unit_test(vector_of_xep_0390),
 		cmocka_unit_test(ill_formed_and_odd),
+		cmocka_unit_test(languages),
 		cmocka_unit_test(values_are_escaped),
 	};
 

@@ -40,6 +40,8 @@ def _value(value):
         return 'true' if value else 'false'
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
+        return '( ' + ', '.join(_value(v) for v in value) + ' )'
     if isinstance(value, (list, tuple)):
         return '[ ' + ', '.join(_value(v) for v in value) + ' ]'
     if isinstance(value, dict):
