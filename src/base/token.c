@@ -16,9 +16,9 @@
 #include "base/base64.h"
 #include "base/err.h"
 
-#define TOKEN_VERSION  1
-#define HEAD_LEN (2 + 8 + 8 + TOKEN_ID_LEN + TOKEN_USER_LEN)
-#define BODY_MAX (HEAD_LEN + TOKEN_TYPES_MAX)
+#define TOKEN_VERSION 1
+#define HEAD_LEN      (2 + 8 + 8 + TOKEN_ID_LEN + TOKEN_USER_LEN)
+#define BODY_MAX      (HEAD_LEN + TOKEN_TYPES_MAX)
 
 _Static_assert(BASE64_LEN(BODY_MAX + HASH_SHA256_LEN) < TOKEN_TEXT_MAX, "a token fits its room");
 

@@ -46,7 +46,6 @@ struct store {
 	uint64_t quota_user;
 	uint64_t bytes; /* of contents and drafts, in whole blocks */
 	uint64_t files;
-	uint64_t drafts; /* ever made */
 	struct share *shares[BUCKETS];
 };
 
@@ -199,9 +198,12 @@ static int facts_read(const struct store *s, const char *name, struct store_file
 /* A new file under a name of its own, locked as long as it is open. -1 and errno. */
 static int draft_create(struct store *s, char name[NAME_LEN])
 {
+	uint8_t random[16];
 	int fd;
 
-	snprintf(name, NAME_LEN, "t-%d-%" PRIu64, (int)getpid(), ++s->drafts);
+	/* Not by process ids: containers with one folder between them may have the same. */
+	hash_random(random, sizeof(random));
+	name_of(name, 't', random, sizeof(random));
 	fd = openat(s->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd != -1)
 		(void)flock(fd, LOCK_EX | LOCK_NB);

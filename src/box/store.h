@@ -2,7 +2,7 @@
 /*
  * store - uploaded files in one folder: whole and kept, or not there.
  *
- *   t-PID-N   being written, under a lock of its writer's
+ *   t-RANDOM  being written, under a lock of its writer's
  *   b-SHA256  a content; its links are what refers to it
  *   u-ID      an upload's content: a second name of a b- file
  *   m-ID      an upload's facts; made last and exclusively, so with it the upload exists

@@ -180,6 +180,39 @@ static void values_from_a_file(void **state UNUSED)
 	conf_unref(&c);
 }
 
+static void services_of_the_upload_group(void **state UNUSED)
+{
+	struct conf *c = assert_reads(
+		"listen = { a = { bind = \"0.0.0.0:5222\"  upstream = \"unix:/x\"  caps = "
+		"\"rewrite\" } }\n"
+		"state-dir = \"/x\"  box-user = \"them\"\n"
+		"upload = { bind = \"[::]:5280\"  public-url = \"https://m.example/box\"  domains "
+		"= "
+		"\"example.org\"\n  http-upload = true  max-bytes = \"1GiB\"  expire = \"7d\"\n"
+		"  services = ( { node = \"a\"  accept = [\"image/png\", \"text/*\"] }, { node = "
+		"\"b\"  name = \"B\"  uri = \"https://b.example\" } ) }\n");
+
+	assert_int_equal(c->listens[0].caps, CONF_CAPS_REWRITE);
+	assert_string_equal(c->upload.bind.v[0], "[::]:5280");
+	assert_int_equal(c->upload.max_bytes, 1u << 30);
+	assert_int_equal(c->upload.expire, 7 * 86400000);
+	assert_true(c->upload.http_upload);
+	assert_string_equal(c->state_dir, "/x");
+	assert_string_equal(c->box_user, "them");
+	assert_int_equal(c->services_n, 2);
+	assert_string_equal(c->services[0].node, "a");
+	assert_int_equal(c->services[0].accept.n, 2);
+	assert_string_equal(c->services[0].name, "Kontalk dropbox service");
+	assert_string_equal(c->services[1].uri, "https://b.example");
+	assert_string_equal(c->services[1].accept.v[0], "*/*");
+	conf_unref(&c);
+	/* Without any there is the one that Kontalk's clients know. */
+	c = assert_reads(LISTENER "upload = { domains = \"example.org\" }\n");
+	assert_int_equal(c->services_n, 1);
+	assert_string_equal(c->services[0].node, "kontalkbox");
+	conf_unref(&c);
+}
+
 /* Each numeric row at its edges and one beyond, through the same function as file and -o. */
 static void edges_of_every_row(void **state UNUSED)
 {
@@ -461,6 +494,17 @@ static void every_kind_of_mistake_has_its_line(void **state UNUSED)
 	assert_problem("listen = {\n a = {\n bind = \"127.0.0.1:1\" } }\n", 2, "upstream: missing");
 	assert_problem("listen = {\n a = {\n upstream = \"127.0.0.1:1\" } }\n", 2, "bind: missing");
 	assert_problem(LISTENER "cache = { memory = 5000000000 }\n", 2, "over 2147483647");
+	assert_problem(LISTENER "upload = { services = 3 }\n", 2, "a list of groups is needed");
+	assert_problem(LISTENER "upload = { services = ( 3 ) }\n", 2, "a group is needed");
+	assert_problem(LISTENER "upload = { services = (\n{ nod = \"a\" } ) }\n", 3, "no such");
+	assert_problem(LISTENER "upload = {\nservices = ({ }, { }) }\n", 3, "two services");
+	assert_problem(LISTENER "upload = {\nservices = ({ accept = \"png\" }) }\n", 3, "accept");
+	assert_problem(LISTENER "upload = {\nservices = ({ uri = \"drop\" }) }\n", 3, "uri");
+	assert_problem(LISTENER "upload = { public-url = \"m.example\" }\n", 2, "http://");
+	assert_problem(LISTENER "upload = { public-url = \"http://m/\" }\n", 2, "no / at the end");
+	assert_problem(LISTENER "upload = { bind = \"[::]:1\" }\n", 2, "public-url: missing");
+	assert_problem(LISTENER "upload = { secret-file = \"/nowhere\" }\n", 2, "No such file");
+	assert_problem(LISTENER "upload = { secret-file = \"/dev/zero\" }\n", 2, "is no file");
 	assert_problem("x = {\n", 2, "syntax error");
 	assert_problem("workers = 1\nworkers = 2\n", 2, "duplicate");
 }
@@ -715,6 +759,7 @@ int main(void)
 		cmocka_unit_test(defaults_are_what_the_table_says),
 		cmocka_unit_test(built_in_profiles),
 		cmocka_unit_test(values_from_a_file),
+		cmocka_unit_test(services_of_the_upload_group),
 		cmocka_unit_test(edges_of_every_row),
 		cmocka_unit_test(numbers_and_units),
 		cmocka_unit_test(units_are_printed_as_written),

@@ -59,6 +59,42 @@ static void seal(uint8_t *p, size_t len)
 	assert_int_equal(hash_sha256(p, len - HASH_SHA256_LEN, p + len - HASH_SHA256_LEN), 0);
 }
 
+/* The key that signs uploads is the proxies' and the box's, the box's certificate its own. */
+static void secrets_of_the_box(void **state UNUSED)
+{
+	static const struct {
+		enum generation_for reader;
+		bool key, pem;
+	} rows[] = {
+		{ GENERATION_FOR_OTHERS, false, false },
+		{ GENERATION_FOR_PROXY, true, false },
+		{ GENERATION_FOR_BOX, true, true },
+	};
+	struct conf *c = conf_new(), *read;
+	struct err_msg msg = { 0 };
+	struct buf b;
+	size_t i;
+
+	assert_non_null(c);
+	assert_non_null(conf_add_service(c));
+	c->upload.key = strdup("planted-key");
+	c->upload.pem = strdup("planted-pem");
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		buf_init(&b, GENERATION_MAX);
+		assert_int_equal(generation_print(c, rows[i].reader, &b), 0);
+		assert_int_equal(memmem(b.p, b.len, "planted-key", 11) != NULL, rows[i].key);
+		assert_int_equal(memmem(b.p, b.len, "planted-pem", 11) != NULL, rows[i].pem);
+		assert_int_equal(generation_parse(b.p, b.len, &read, &msg), 0);
+		assert_int_equal(read->upload.key != NULL, rows[i].key);
+		assert_int_equal(read->upload.pem != NULL, rows[i].pem);
+		assert_int_equal(read->services_n, 1);
+		assert_string_equal(read->services[0].node, "kontalkbox");
+		conf_unref(&read);
+		buf_fini(&b);
+	}
+	conf_unref(&c);
+}
+
 /* Keys go to those who end TLS, and to nobody else. */
 static void secrets_only_where_asked_for(void **state UNUSED)
 {
@@ -216,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(secrets_only_where_asked_for),
+		cmocka_unit_test(secrets_of_the_box),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(every_flipped_byte_is_refused),
 		cmocka_unit_test(hostile_bodies_do_no_harm),

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_store - uploads that are whole or not there: every system call of one fails once,
+ * with a full disk and with a broken one; same bytes, other bytes, limits, expiry, what a
+ * crash leaves, a second process at the same folder.
+ */
+#include "config.h"
+
+#include "unit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "box/store.h"
+
+#define NOW 1000000
+
+static char folder[64];
+static long countdown = -1; /* calls until one fails; negative: none does */
+static int failure;
+static bool failed;
+
+static bool fails_now(void)
+{
+	if (countdown < 0 || countdown-- > 0)
+		return false;
+	failed = true;
+	errno = failure;
+	return true;
+}
+
+ssize_t __real_write(int fd, const void *p, size_t n);
+ssize_t __wrap_write(int fd, const void *p, size_t n);
+ssize_t __wrap_write(int fd, const void *p, size_t n)
+{
+	return fails_now() ? -1 : __real_write(fd, p, n);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	return fails_now() ? -1 : __real_fsync(fd);
+}
+
+int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+	return fails_now() ? -1 : __real_linkat(from_dir, from, to_dir, to, flags);
+}
+
+int __real_openat(int dir, const char *name, int flags, ...);
+int __wrap_openat(int dir, const char *name, int flags, ...);
+int __wrap_openat(int dir, const char *name, int flags, ...)
+{
+	return fails_now() ? -1 : __real_openat(dir, name, flags, 0600);
+}
+
+static size_t names(char kind)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *e;
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while ((e = readdir(dir)))
+		n += e->d_name[0] == kind && e->d_name[1] == '-';
+	closedir(dir);
+	return n;
+}
+
+static void empty(void)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *e;
+
+	assert_non_null(dir);
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			assert_int_equal(unlinkat(dirfd(dir), e->d_name, 0), 0);
+	closedir(dir);
+}
+
+static struct store *open_store(uint64_t now)
+{
+	struct err_msg msg = { 0 };
+	struct store *s = store_open(folder, now, &msg);
+
+	if (!s)
+		fail_msg("%s", msg.text);
+	return s;
+}
+
+static int setup(void **state UNUSED)
+{
+	strcpy(folder, "/tmp/inset-store-XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void **state UNUSED)
+{
+	empty();
+	return rmdir(folder);
+}
+
+/* One upload of these bytes by user n under id n; its code. */
+static int upload(struct store *s, uint8_t n, const char *bytes, struct store_file *f)
+{
+	uint8_t user[TOKEN_USER_LEN] = { n };
+	struct store_draft *d = NULL;
+	int rc = store_begin(s, user, strlen(bytes), &d);
+
+	*f = (struct store_file){ .id = { n }, .expires = NOW + 100, .type = "image/png" };
+	if (rc)
+		return rc;
+	rc = store_write(d, bytes, strlen(bytes));
+	if (rc) {
+		store_abort(&d);
+		return rc;
+	}
+	rc = store_commit(&d, f, NOW);
+	assert_null(d);
+	return rc;
+}
+
+static bool holds(struct store *s, uint8_t n, const char *bytes)
+{
+	const uint8_t id[TOKEN_ID_LEN] = { n };
+	struct store_file f;
+	char text[4096];
+	ssize_t len;
+	int fd;
+
+	if (store_find(s, id, NOW, &f))
+		return false;
+	fd = store_read(s, &f);
+	assert_int_not_equal(fd, -1);
+	len = read(fd, text, sizeof(text));
+	close(fd);
+	assert_int_equal(len, strlen(bytes));
+	assert_memory_equal(text, bytes, strlen(bytes));
+	assert_int_equal(f.size, strlen(bytes));
+	return true;
+}
+
+static void kept_and_found(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f, again;
+
+	assert_int_equal(upload(s, 1, "hello", &f), 0);
+	assert_true(holds(s, 1, "hello"));
+	assert_int_equal(store_find(s, f.id, NOW, &again), 0);
+	assert_string_equal(again.type, "image/png");
+	assert_memory_equal(again.sha256, f.sha256, sizeof(f.sha256));
+	assert_int_equal(store_files(s), 1);
+	store_close(&s);
+	s = open_store(NOW);
+	assert_true(holds(s, 1, "hello"));
+	assert_false(holds(s, 2, "hello"));
+	assert_int_equal(store_files(s), 1);
+	assert_int_equal(store_bytes(s), 4096);
+	store_close(&s);
+}
+
+static void same_and_other_bytes(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f;
+
+	assert_int_equal(upload(s, 1, "one", &f), 0);
+	f.expires = 0;
+	assert_int_equal(upload(s, 1, "one", &f), 0);
+	assert_int_equal(f.expires, NOW + 100);
+	assert_int_equal(upload(s, 1, "two", &f), ERR_EXISTS);
+	assert_true(holds(s, 1, "one"));
+	assert_int_equal(upload(s, 2, "one", &f), 0);
+	assert_int_equal(names('b'), 1);
+	assert_int_equal(names('m'), 2);
+	assert_int_equal(names('t'), 0);
+	assert_int_equal(store_bytes(s), 4096);
+	assert_int_equal(store_files(s), 2);
+	store_close(&s);
+}
+
+static void limits(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	const uint8_t user[TOKEN_USER_LEN] = { 9 };
+	struct store_draft *d, *more;
+	struct store_file f = { .id = { 9 }, .expires = NOW + 1, .type = "a/b" };
+
+	store_set_limits(s, 3 * 4096, 2 * 4096);
+	/* Room is set aside when an upload begins, and is free again when it ends without one. */
+	assert_int_equal(store_begin(s, user, 4097, &d), 0);
+	assert_int_equal(store_begin(s, user, 1, &more), ERR_FULL);
+	store_abort(&d);
+	assert_int_equal(store_begin(s, user, 5, &d), 0);
+	assert_int_equal(store_write(d, "123456", 6), ERR_TOO_BIG);
+	assert_int_equal(store_write(d, "1234", 4), 0);
+	assert_int_equal(store_commit(&d, &f, NOW), ERR_BAD_FORMAT);
+	assert_int_equal(store_bytes(s), 0);
+	assert_int_equal(upload(s, 1, "a", &f), 0);
+	assert_int_equal(upload(s, 2, "b", &f), 0);
+	assert_int_equal(upload(s, 3, "c", &f), 0);
+	assert_int_equal(upload(s, 4, "d", &f), ERR_FULL);
+	assert_int_equal(names('t'), 0);
+	store_close(&s);
+}
+
+static void expiry_and_what_a_crash_leaves(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f;
+	char path[128];
+	int fd;
+
+	assert_int_equal(upload(s, 1, "one", &f), 0);
+	assert_int_equal(upload(s, 2, "one", &f), 0);
+	f.expires = NOW + 100;
+	assert_int_equal(store_find(s, f.id, NOW + 100, &f), ERR_NOT_FOUND);
+	/* A draft of somebody who died, and one of somebody who writes. */
+	snprintf(path, sizeof(path), "%s/t-1-1", folder);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	close(fd);
+	snprintf(path, sizeof(path), "%s/t-1-2", folder);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	while (!store_sweep(s, NOW))
+		;
+	assert_int_equal(names('t'), 1);
+	close(fd);
+	while (!store_sweep(s, NOW + 101))
+		;
+	assert_int_equal(names('t') + names('m') + names('u') + names('b'), 0);
+	assert_int_equal(store_bytes(s), 0);
+	assert_int_equal(store_files(s), 0);
+	/* Names without facts go when they are old, and do not hinder a new upload before. */
+	assert_int_equal(upload(s, 3, "three", &f), 0);
+	snprintf(path, sizeof(path), "%s/m-03000000000000000000000000000000", folder);
+	assert_int_equal(unlink(path), 0);
+	assert_false(holds(s, 3, "three"));
+	assert_int_equal(upload(s, 3, "other", &f), 0);
+	assert_true(holds(s, 3, "other"));
+	store_close(&s);
+	/* Facts that are no facts are nobody's. */
+	snprintf(path, sizeof(path), "%s/m-04000000000000000000000000000000", folder);
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "inset-upload 1\nzz\n", 18), 18);
+	close(fd);
+	s = open_store(NOW);
+	assert_false(holds(s, 4, ""));
+	assert_int_equal(store_files(s), 1);
+	store_close(&s);
+}
+
+/* Whatever fails: the file is whole, or it is not there and all room is free again. */
+static void every_call_fails_once(void **state UNUSED)
+{
+	static const int errors[] = { ENOSPC, EIO, EMFILE };
+	struct store_file f;
+	struct store *s;
+	size_t i;
+	long n;
+	int rc;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		for (n = 0, failed = true; failed; n++) {
+			empty();
+			s = open_store(NOW);
+			assert_int_equal(upload(s, 1, "before", &f), 0);
+			failure = errors[i];
+			failed = false;
+			countdown = n;
+			rc = upload(s, 2, "content", &f);
+			countdown = -1;
+			if (rc && !failed)
+				fail_msg("failed by itself: %s", err_str(rc));
+			if (rc && errors[i] == ENOSPC)
+				assert_int_equal(rc, ERR_FULL);
+			assert_int_equal(holds(s, 2, "content"), rc == 0);
+			assert_true(holds(s, 1, "before"));
+			assert_int_equal(names('t'), 0);
+			assert_int_equal(store_files(s), 1 + (rc == 0));
+			assert_int_equal(store_bytes(s), 4096u * (1 + (rc == 0)));
+			/* And it can be tried again. */
+			assert_int_equal(upload(s, 2, "content", &f), 0);
+			assert_true(holds(s, 2, "content"));
+			store_close(&s);
+			s = open_store(NOW);
+			assert_true(holds(s, 1, "before") && holds(s, 2, "content"));
+			assert_int_equal(store_files(s), 2);
+			assert_int_equal(store_bytes(s), 2 * 4096);
+			store_close(&s);
+		}
+	empty();
+}
+
+/* Two processes at one folder: one id, one content, each wins once. */
+static void two_generations(void **state UNUSED)
+{
+	struct store *a = open_store(NOW), *b = open_store(NOW);
+	const uint8_t user[TOKEN_USER_LEN] = { 1 };
+	struct store_file f = { .id = { 1 }, .expires = NOW + 100, .type = "a/b" }, g = f;
+	struct store_draft *x, *y;
+
+	assert_int_equal(store_begin(a, user, 1, &x), 0);
+	assert_int_equal(store_begin(b, user, 1, &y), 0);
+	assert_int_equal(store_write(x, "x", 1), 0);
+	assert_int_equal(store_write(y, "y", 1), 0);
+	/* Neither sweeps away what the other writes. */
+	while (!store_sweep(a, NOW))
+		;
+	assert_int_equal(store_commit(&y, &g, NOW), 0);
+	assert_int_equal(store_commit(&x, &f, NOW), ERR_EXISTS);
+	assert_true(holds(a, 1, "y"));
+	assert_true(holds(b, 1, "y"));
+	assert_int_equal(names('b'), 1);
+	/* One removes what is over while the other refers to the same content anew. */
+	assert_int_equal(upload(b, 2, "y", &g), 0);
+	f = (struct store_file){ .id = { 2 } };
+	while (!store_sweep(a, NOW + 100))
+		;
+	assert_int_equal(upload(b, 3, "y", &g), 0);
+	assert_true(holds(b, 3, "y"));
+	store_close(&a);
+	store_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(kept_and_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(same_and_other_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(expiry_and_what_a_crash_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_call_fails_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(two_generations, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
