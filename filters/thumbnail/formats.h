@@ -61,6 +61,7 @@ extern const struct format format_thumbs0;
 extern const struct format format_sims;
 extern const struct format format_sfs;
 extern const struct format format_ogp;
+extern const struct format format_http;
 
 /* Does one of these forms name the thumbnail's cid (filter bob answers for it)? */
 bool formats_publish(uint32_t mask);

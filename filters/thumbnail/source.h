@@ -27,9 +27,10 @@ struct sources {
 	int root; /* index of the <message/>: 0, or one that is forwarded in it */
 	struct source v[SOURCE_MAX];
 	size_t n;
-	bool several;  /* there are more addresses in the message than one, usable or not */
-	bool delayed;  /* history (XEP-0203): cached thumbnails only */
-	bool no_store; /* XEP-0334 */
+	bool several;        /* there are more addresses in the message than one, usable or not */
+	bool delayed;        /* history (XEP-0203): cached thumbnails only */
+	bool no_store;       /* XEP-0334 */
+	const char *box_url; /* upload.public-url, set by the same; NULL: none */
 	bool captions; /* the profile's, set by who chose it: a file may be shared beside text */
 };
 

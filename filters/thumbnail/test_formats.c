@@ -12,7 +12,8 @@
 #include "thumbnail/formats.h"
 #include "thumbnail/test_filter.h"
 
-#define EVERY ((1u << CONF_FORMAT_COUNT) - 1)
+/* Every form that needs nobody else; http has tests of its own. */
+#define EVERY (((1u << CONF_FORMAT_COUNT) - 1) & ~FORMAT(HTTP))
 
 /* What tells that a form was written. */
 static const char *const marks[CONF_FORMAT_COUNT] = {
@@ -22,6 +23,7 @@ static const char *const marks[CONF_FORMAT_COUNT] = {
 	[CONF_FORMAT_SIMS] = "uri='data:image/thumbhash;base64,",
 	[CONF_FORMAT_SFS] = "uri='cid:sha1+",
 	[CONF_FORMAT_OGP] = "<rdf:Description ",
+	[CONF_FORMAT_HTTP] = "/t/",
 };
 
 static uint32_t forms_in(const char *text)
@@ -119,6 +121,36 @@ static void before_and_after(void **state UNUSED)
 		free(after);
 	}
 	free(before);
+}
+
+/* Only a thumbnail that the box has taken is named by its address. */
+static void http_when_the_box_has_it(void **state UNUSED)
+{
+	struct job_result r = golden_result();
+	char *before = golden("before"), *after = golden("http"), *text;
+
+	set_formats(FORMAT(HTTP));
+	assert_null(written(before, LANE_C2S, &r));
+	assert_true(asked.last.to_box);
+	r.in_box = true;
+	assert_null(written(before, LANE_C2S, &r)); /* no address */
+	free(conf->upload.public_url);
+	conf->upload.public_url = strdup("https://thumbs.montague.lit");
+	text = written(before, LANE_C2S, &r);
+	assert_non_null(text);
+	assert_string_equal(text, after);
+	free(text);
+	/* A file's facts are there already, or the address stands elsewhere. */
+	assert_null(written(MSG(PIC "<file xmlns='urn:xmpp:file:metadata:0'/>"), LANE_C2S, &r));
+	assert_null(written(MSG("<body>" URL "</body>"), LANE_C2S, &r));
+	set_formats(FORMAT(IBB));
+	text = written(before, LANE_C2S, &r);
+	assert_false(asked.last.to_box);
+	free(text);
+	free(conf->upload.public_url);
+	conf->upload.public_url = strdup("");
+	free(before);
+	free(after);
 }
 
 /* --- traps ----------------------------------------------------------------------------- */
@@ -703,6 +735,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_and_after),
+		cmocka_unit_test(http_when_the_box_has_it),
 		cmocka_unit_test(every_byte_of_theirs_stays),
 		cmocka_unit_test(no_second_oob_and_no_mention),
 		cmocka_unit_test(sims_stands_before_a_mention),

@@ -90,11 +90,16 @@ static bool has_filter(const struct conf_listen *listen, const char *name)
 	return false;
 }
 
-static int thumbnail_check(const struct conf *conf UNUSED, const struct conf_listen *listen,
+static int thumbnail_check(const struct conf *conf, const struct conf_listen *listen,
 			   struct err_msg *msg)
 {
 	uint32_t formats = listen->profile_ref->formats;
 
+	if ((formats & 1u << CONF_FORMAT_HTTP) && !conf->upload.public_url[0])
+		return err_msg_set(
+			msg, ERR_CONFIG,
+			"format http of profile \"%.64s\" needs a box: upload.public-url",
+			listen->profile);
 	if (!(formats & 1u << CONF_FORMAT_THUMBS0) || has_filter(listen, "bob") ||
 	    formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
 		return 0;
@@ -122,6 +127,7 @@ static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, st
 			   .declared = t->source->declared,
 			   .cached_only = t->sources.delayed,
 			   .no_store = t->sources.no_store,
+			   .to_box = t->profile->formats & 1u << CONF_FORMAT_HTTP,
 			   .output = (enum picture_output)t->profile->type,
 			   .width = (uint16_t)t->profile->width,
 			   .height = (uint16_t)t->profile->height,
@@ -150,6 +156,8 @@ static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
 		    (s->kind == SOURCE_LINK && !verdict.profile->links))
 			continue;
 		t->sources.captions = verdict.profile->captions;
+		t->sources.box_url =
+			f->conf->upload.public_url[0] ? f->conf->upload.public_url : NULL;
 		if (!formats_fitting(u->outline, &t->sources, s, verdict.profile->formats))
 			continue;
 		t->profile = verdict.profile;

@@ -30,6 +30,7 @@ void job_put(struct ipc_out *out, const struct job *j)
 	ipc_put_u32(out, j->deadline_ms);
 	ipc_put_u8(out, j->cached_only);
 	ipc_put_u8(out, j->no_store);
+	ipc_put_u8(out, j->to_box);
 	ipc_put_u8(out, (uint8_t)j->output);
 	ipc_put_u32(out, j->width);
 	ipc_put_u32(out, j->height);
@@ -64,7 +65,7 @@ static bool picture_job_is_ok(const struct job *j, uint8_t output, uint32_t widt
 
 int job_get(struct ipc_in *in, struct job *j)
 {
-	uint8_t cached_only, no_store, output, publishes, find_cid;
+	uint8_t cached_only, no_store, to_box, output, publishes, find_cid;
 	uint32_t width, height;
 	int rc;
 
@@ -75,6 +76,7 @@ int job_get(struct ipc_in *in, struct job *j)
 	j->deadline_ms = ipc_get_u32(in);
 	cached_only = ipc_get_u8(in);
 	no_store = ipc_get_u8(in);
+	to_box = ipc_get_u8(in);
 	output = ipc_get_u8(in);
 	width = ipc_get_u32(in);
 	height = ipc_get_u32(in);
@@ -89,7 +91,7 @@ int job_get(struct ipc_in *in, struct job *j)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (cached_only > 1 || no_store > 1 || publishes > 1 || find_cid > 1 ||
+	if (cached_only > 1 || no_store > 1 || to_box > 1 || publishes > 1 || find_cid > 1 ||
 	    j->deadline_ms > 60000)
 		return ERR_BAD_MESSAGE;
 	if (find_cid ? j->url[0] || j->declared[0] || publishes
@@ -99,6 +101,7 @@ int job_get(struct ipc_in *in, struct job *j)
 	j->find_cid = find_cid;
 	j->cached_only = cached_only;
 	j->no_store = no_store;
+	j->to_box = to_box;
 	j->output = (enum picture_output)output;
 	j->width = (uint16_t)width;
 	j->height = (uint16_t)height;
@@ -152,6 +155,7 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 	ipc_put_u64(out, r->media_size);
 	ipc_put_bytes(out, r->media_sha256, sizeof(r->media_sha256));
 	ipc_put_u8(out, r->media_whole);
+	ipc_put_u8(out, r->in_box);
 	picture_thumbhash_put(out, &r->thumbhash);
 	ipc_put_u8(out, (uint8_t)r->format);
 	ipc_put_u32(out, r->width);
@@ -162,7 +166,7 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 
 int job_result_get(struct ipc_in *in, struct job_result *r)
 {
-	uint8_t status, from_cache, media_format, media_whole, format;
+	uint8_t status, from_cache, media_format, media_whole, in_box, format;
 	uint32_t width, height;
 	const char *type;
 	const uint8_t *sum;
@@ -180,6 +184,7 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	if (sum)
 		memcpy(r->media_sha256, sum, sizeof(r->media_sha256));
 	media_whole = ipc_get_u8(in);
+	in_box = ipc_get_u8(in);
 	rc = picture_thumbhash_get(in, &r->thumbhash);
 	if (rc)
 		return rc;
@@ -191,13 +196,14 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	rc = ipc_end(in);
 	if (rc)
 		return rc;
-	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 ||
+	if (status >= JOB_STATUS_COUNT || from_cache > 1 || media_whole > 1 || in_box > 1 ||
 	    media_format >= PICTURE_FORMAT_COUNT || format >= PICTURE_FORMAT_COUNT ||
 	    width > 1024 || height > 1024 || (type[0] && !job_type_is_ok(type)))
 		return ERR_BAD_MESSAGE;
 	r->status = (enum job_status)status;
 	r->from_cache = from_cache;
 	r->media_whole = media_whole;
+	r->in_box = in_box;
 	r->media_format = (enum picture_format)media_format;
 	r->format = (enum picture_format)format;
 	r->width = (uint16_t)width;

@@ -34,6 +34,7 @@ struct job {
 	uint64_t sender; /* keyed hash of the sender's bare JID or of the connection: for rates */
 	uint32_t deadline_ms; /* from now; the answer is useless later */
 	bool cached_only;     /* never fetch */
+	bool to_box;          /* the box is to serve the thumbnail as well */
 	bool no_store;        /* keep out of shared and persistent caches */
 	enum picture_output output;
 	uint16_t width;
@@ -73,6 +74,7 @@ struct job_result {
 	bool media_whole; /* the host had said where the body ends: size and sum are the file's */
 	struct picture_thumbhash thumbhash; /* of the media, upright; may be missing */
 	/* The thumbnail. */
+	bool in_box; /* the box serves it, under its hash */
 	enum picture_format format;
 	uint16_t width;
 	uint16_t height;

@@ -45,6 +45,16 @@ const char *picture_mime(enum picture_format f)
 	return f < PICTURE_FORMAT_COUNT ? formats[f].mime : NULL;
 }
 
+const char *picture_extension(enum picture_format f)
+{
+	static const char *const extensions[PICTURE_FORMAT_COUNT] = {
+		[PICTURE_NONE] = "",    [PICTURE_JPEG] = ".jpg",  [PICTURE_PNG] = ".png",
+		[PICTURE_GIF] = ".gif", [PICTURE_WEBP] = ".webp", [PICTURE_BMP] = ".bmp",
+	};
+
+	return extensions[f];
+}
+
 enum picture_format picture_from_mime(const char *mime)
 {
 	size_t len, i;

@@ -30,6 +30,9 @@ enum picture_format picture_sniff(const uint8_t *p, size_t len);
 /* "image/jpeg" ...; NULL for PICTURE_NONE. */
 const char *picture_mime(enum picture_format f);
 
+/* ".jpg" ...; "" for PICTURE_NONE. */
+const char *picture_extension(enum picture_format f);
+
 /* The format of a MIME type: parameters and case ignored, image/jpg is image/jpeg. PICTURE_NONE if
  * none. */
 enum picture_format picture_from_mime(const char *mime);

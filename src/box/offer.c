@@ -158,6 +158,19 @@ static int on_load(struct offers *o)
 	return 0;
 }
 
+static int on_keep(struct offers *o)
+{
+	size_t len;
+	const uint8_t *p = ipc_get_blob(&o->in, 65535, &len);
+
+	if (ipc_end(&o->in) || len < 16 || picture_sniff(p, len) == PICTURE_NONE)
+		return ERR_BAD_MESSAGE;
+	if (o->store &&
+	    store_keep(o->store, p, len, http_now() + o->conf->upload.expire / 1000, http_now()))
+		log_debug("no room for a thumbnail");
+	return 0;
+}
+
 static void lose_channel(struct offers *o)
 {
 	if (o->event)
@@ -179,9 +192,10 @@ static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		rc = ipc_recv(o->fd, &o->in, ROLE_BOX, ROLE_MEDIA);
 		if (rc)
 			break;
-		rc = o->in.type == IPC_OFFERED ? on_offered(o)
-		     : o->in.type == IPC_LOAD  ? on_load(o)
-					       : ERR_BAD_MESSAGE;
+		rc = o->in.type == IPC_OFFERED     ? on_offered(o)
+		     : o->in.type == IPC_THUMBNAIL ? on_keep(o)
+		     : o->in.type == IPC_LOAD      ? on_load(o)
+						   : ERR_BAD_MESSAGE;
 		ipc_in_fini(&o->in);
 	}
 	if (!rc || rc == ERR_AGAIN)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/counters.h"
+#include "base/picture.h"
 
 struct range {
 	uint64_t from;
@@ -130,38 +131,74 @@ static enum MHD_Result answer_file(struct MHD_Connection *connection, const stru
 	return ok;
 }
 
-static enum MHD_Result serve_file(const struct http_site *site, struct MHD_Connection *connection,
-				  const struct store_file *f)
+/* Takes fd. */
+static enum MHD_Result serve_fd(const struct http_site *site, struct MHD_Connection *connection,
+				const struct store_file *f, int fd)
 {
 	char etag[2 * HASH_SHA256_LEN + 3] = "\"";
 	const char *condition = header(connection, "If-Range");
 	struct range range;
-	int fd;
+	unsigned code = 0;
 
 	hash_print_hex(f->sha256, sizeof(f->sha256), etag + 1);
 	strcat(etag, "\"");
 	if (etag_matches(header(connection, "If-None-Match"), etag))
-		return answer_empty(connection, MHD_HTTP_NOT_MODIFIED, f, etag);
-	if (!range_parse(condition && strcmp(condition, etag) != 0 ? NULL
-								   : header(connection, "Range"),
-			 f->size, &range))
-		return answer_empty(connection, MHD_HTTP_RANGE_NOT_SATISFIABLE, f, etag);
-	fd = store_read(site->store, f);
-	if (fd == -1)
-		return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
+		code = MHD_HTTP_NOT_MODIFIED;
+	else if (!range_parse(condition && strcmp(condition, etag) != 0
+				      ? NULL
+				      : header(connection, "Range"),
+			      f->size, &range))
+		code = MHD_HTTP_RANGE_NOT_SATISFIABLE;
+	if (code) {
+		close(fd);
+		return answer_empty(connection, code, f, etag);
+	}
 	counter_inc(METRIC_BOX_DOWNLOADS);
 	http_allow(connection, site->conf, range.len);
 	return answer_file(connection, f, etag, &range, fd);
 }
 
+/* "64 digits, then the end or a dot": a thumbnail's hash. */
+static bool hash_parse(const char *text, uint8_t sum[HASH_SHA256_LEN])
+{
+	char digits[2 * HASH_SHA256_LEN + 1];
+	size_t len = strspn(text, "0123456789abcdef");
+
+	if (len != 2 * HASH_SHA256_LEN || (text[len] && text[len] != '.'))
+		return false;
+	snprintf(digits, sizeof(digits), "%s", text);
+	return hash_parse_hex(digits, sum, HASH_SHA256_LEN) == 0;
+}
+
+/* Its type is what its bytes say. */
+static int open_thumbnail(const struct http_site *site, const uint8_t sum[HASH_SHA256_LEN],
+			  struct store_file *f)
+{
+	int fd = store_thumbnail(site->store, sum, http_now(), f);
+	const char *type = NULL;
+	uint8_t head[16];
+
+	if (fd == -1)
+		return -1;
+	if (pread(fd, head, sizeof(head), 0) == sizeof(head))
+		type = picture_mime(picture_sniff(head, sizeof(head)));
+	snprintf(f->type, sizeof(f->type), "%s", type ? type : "application/octet-stream");
+	return fd;
+}
+
 enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *connection,
 		      const char *path)
 {
-	uint8_t id[TOKEN_ID_LEN];
+	uint8_t id[TOKEN_ID_LEN], sum[HASH_SHA256_LEN];
 	struct store_file f;
+	int fd = -1;
 
 	if (strncmp(path, "/f/", 3) == 0 && http_parse_id(path + 3, id) &&
 	    store_find(site->store, id, http_now(), &f) == 0)
-		return serve_file(site, connection, &f);
-	return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
+		fd = store_read(site->store, &f);
+	else if (strncmp(path, "/t/", 3) == 0 && hash_parse(path + 3, sum))
+		fd = open_thumbnail(site, sum, &f);
+	if (fd == -1)
+		return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
+	return serve_fd(site, connection, &f, fd);
 }

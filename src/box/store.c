@@ -463,6 +463,81 @@ int store_read(struct store *s, const struct store_file *f)
 	return fd;
 }
 
+/* --- thumbnails ------------------------------------------------------------------------- */
+
+#define THUMBNAIL_MAX 65535
+
+static int keep_new(struct store *s, const char *name, const void *p, size_t len, uint64_t expires)
+{
+	const struct timespec times[2] = { { .tv_sec = (time_t)expires },
+					   { .tv_sec = (time_t)expires } };
+	char draft[NAME_LEN];
+	int fd = draft_create(s, draft), rc = 0;
+
+	if (fd == -1)
+		return code_of_errno();
+	/* Not synced: what a crash leaves of it does not have its hash, and is not served. */
+	if (write(fd, p, len) != (ssize_t)len || futimens(fd, times) == -1 ||
+	    linkat(s->dir, draft, s->dir, name, 0) == -1)
+		rc = errno == EEXIST ? 0 : code_of_errno();
+	else
+		s->bytes += blocks_of(len);
+	(void)unlinkat(s->dir, draft, 0);
+	close(fd);
+	return rc;
+}
+
+int store_keep(struct store *s, const void *p, size_t len, uint64_t expires, uint64_t now UNUSED)
+{
+	const struct timespec times[2] = { { .tv_sec = (time_t)expires },
+					   { .tv_sec = (time_t)expires } };
+	uint8_t sum[HASH_SHA256_LEN];
+	char name[NAME_LEN];
+
+	if (hash_sha256(p, len, sum))
+		return ERR_NOMEM;
+	name_of(name, 'p', sum, sizeof(sum));
+	if (utimensat(s->dir, name, times, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (blocks_of(len) > s->quota || s->bytes > s->quota - blocks_of(len))
+		return ERR_FULL;
+	return keep_new(s, name, p, len, expires);
+}
+
+/* Does the file hold what its name says? Thumbnails are small. */
+static bool is_whole(int fd, size_t size, const uint8_t sha256[HASH_SHA256_LEN])
+{
+	uint8_t sum[HASH_SHA256_LEN], *p = malloc(size);
+	bool whole = p && pread(fd, p, size, 0) == (ssize_t)size &&
+		     hash_sha256(p, size, sum) == 0 && memcmp(sum, sha256, sizeof(sum)) == 0;
+
+	free(p);
+	return whole;
+}
+
+int store_thumbnail(struct store *s, const uint8_t sha256[HASH_SHA256_LEN], uint64_t now,
+		    struct store_file *f)
+{
+	char name[NAME_LEN];
+	struct stat st;
+	int fd;
+
+	name_of(name, 'p', sha256, HASH_SHA256_LEN);
+	fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == -1 || st.st_size < 16 || st.st_size > THUMBNAIL_MAX ||
+	    (uint64_t)st.st_mtime <= now || !is_whole(fd, (size_t)st.st_size, sha256)) {
+		close(fd);
+		return -1;
+	}
+	memset(f, 0, sizeof(*f));
+	memcpy(f->sha256, sha256, HASH_SHA256_LEN);
+	f->size = (uint64_t)st.st_size;
+	f->expires = (uint64_t)st.st_mtime;
+	return fd;
+}
+
 /* --- sweeping --------------------------------------------------------------------------- */
 
 static void remove_upload(struct store *s, const char *facts, const struct store_file *f)
@@ -516,6 +591,15 @@ static void sweep_content(struct store *s, const char *name, uint64_t now)
 		content_drop(s, name, (uint64_t)st.st_size);
 }
 
+static void sweep_thumbnail(struct store *s, const char *name, uint64_t now)
+{
+	struct stat st;
+
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (uint64_t)st.st_mtime <= now &&
+	    unlinkat(s->dir, name, 0) == 0)
+		bytes_remove(s, (uint64_t)st.st_size);
+}
+
 static void sweep_entry(struct store *s, const char *name, uint64_t now)
 {
 	struct store_file f;
@@ -528,6 +612,8 @@ static void sweep_entry(struct store *s, const char *name, uint64_t now)
 		sweep_upload(s, name, now);
 	else if (name[0] == 'b')
 		sweep_content(s, name, now);
+	else if (name[0] == 'p')
+		sweep_thumbnail(s, name, now);
 	else if (name[0] == 'm' && facts_read(s, name, &f) == 0 && f.expires <= now)
 		remove_upload(s, name, &f);
 }
@@ -567,7 +653,7 @@ static int count_entry(struct store *s, const char *name)
 	struct store_file f;
 	struct stat st;
 
-	if (name[0] == 'b' && name[1] == '-' &&
+	if ((name[0] == 'b' || name[0] == 'p') && name[1] == '-' &&
 	    fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		s->bytes += blocks_of((uint64_t)st.st_size);
 	if (name[0] != 'm' || name[1] != '-' || facts_read(s, name, &f))

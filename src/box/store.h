@@ -6,6 +6,7 @@
  *   b-SHA256  a content; its links are what refers to it
  *   u-ID      an upload's content: a second name of a b- file
  *   m-ID      an upload's facts; made last and exclusively, so with it the upload exists
+ *   p-SHA256  a thumbnail, served under its hash until its time of modification
  *
  * Any number of processes may use a folder at a time: every step is one system call that
  * succeeds for one of them. Not for HTTP, and not for a clock of its own: callers say when now is.
@@ -68,6 +69,13 @@ int store_find(struct store *s, const uint8_t id[TOKEN_ID_LEN], uint64_t now,
 	       struct store_file *f) MUSTCHECK;
 /* Its content, open for reading, the caller's; -1. */
 int store_read(struct store *s, const struct store_file *f) MUSTCHECK;
+
+/* Keeps a thumbnail until then, longer if it is there already: 0, ERR_FULL, ERR_IO or ERR_NOMEM. */
+int store_keep(struct store *s, const void *p, size_t len, uint64_t expires,
+	       uint64_t now) MUSTCHECK;
+/* A thumbnail, open for reading, the caller's, and its size and end in f; -1. */
+int store_thumbnail(struct store *s, const uint8_t sha256[HASH_SHA256_LEN], uint64_t now,
+		    struct store_file *f) MUSTCHECK;
 
 /* Looks at some files and removes what has expired; true: it has been through the whole folder. */
 bool store_sweep(struct store *s, uint64_t now);

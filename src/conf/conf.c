@@ -18,7 +18,8 @@ static const char *const lane_words[] = { "c2s", "s2c", NULL };
 static const char *const action_words[] = { "thumbnail", "pass", NULL };
 static const char *const caps_words[] = { "strip", "rewrite", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
-static const char *const format_words[] = { "ibb", "bob", "thumbs0", "sims", "sfs", "ogp", NULL };
+static const char *const format_words[] = { "ibb", "bob", "thumbs0", "sims",
+					    "sfs", "ogp", "http",    NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const log_level_words[] = {
 	"error", "warning", "notice", "info", "debug", NULL

@@ -35,6 +35,7 @@ struct flights {
 	struct event_base *base; /* borrowed */
 	struct conf *conf;       /* owned reference */
 	flights_answer_fn answer;
+	flights_publish_fn publish; /* NULL: nobody to publish */
 	struct cache *cache;
 	struct rate *rate;
 	struct host_table *hosts;
@@ -72,18 +73,20 @@ struct waiter {
 	struct flight *flight; /* borrowed */
 	void *client;          /* borrowed */
 	uint64_t id;
+	bool to_box;
 	struct event *timer; /* owned: its deadline */
 	struct cid_claim claim;
 };
 
 /* --- answers --------------------------------------------------------------------------- */
 
-static void flights_reply(struct flights *all, void *client, uint64_t id,
+static void flights_reply(struct flights *all, void *client, uint64_t id, bool to_box,
 			  const struct job_result *result)
 {
 	struct job_result r = *result;
 
 	r.id = id;
+	r.in_box = to_box && r.status == JOB_OK && all->publish && all->publish(&r);
 	counter_inc((enum metric)(METRIC_JOB_OK + (int)r.status));
 	all->answer(client, &r);
 }
@@ -92,7 +95,7 @@ static void flights_refuse(struct flights *all, void *client, uint64_t id, enum 
 {
 	struct job_result r = { .status = status };
 
-	flights_reply(all, client, id, &r);
+	flights_reply(all, client, id, false, &r);
 }
 
 static void waiter_free(struct waiter *w)
@@ -133,9 +136,10 @@ static void flight_finish(struct flight *f, const struct job_result *r)
 		void *client = w->client;
 		struct cid_claim claim = w->claim;
 		uint64_t id = w->id;
+		bool to_box = w->to_box;
 
 		waiter_free(w);
-		flights_reply(f->all, client, id, r);
+		flights_reply(f->all, client, id, to_box, r);
 		claim.no_store |= f->media.no_store;
 		if (r->status == JOB_OK)
 			cid_publish(f->all->cache, &claim, r, f->all->conf->cache.bob_ttl);
@@ -401,6 +405,7 @@ static int flight_join(struct flight *f, void *client, struct list *waiters, con
 	w->client = client;
 	w->id = j->id;
 	w->claim = cid_claim_of(j);
+	w->to_box = j->to_box;
 	list_init(&w->in_flight);
 	list_init(&w->in_client);
 	list_add_tail(&f->waiters, &w->in_flight);
@@ -498,7 +503,7 @@ static enum job_status flights_take(struct flights *all, void *client, struct li
 		return JOB_OVERLOAD;
 	if (cache_find(all->cache, &key, &r)) {
 		counter_inc(r.status == JOB_OK ? METRIC_CACHE_HITS : METRIC_CACHE_NEGATIVE);
-		flights_reply(all, client, j->id, &r);
+		flights_reply(all, client, j->id, j->to_box, &r);
 		if (r.status == JOB_OK) /* last: the bytes are the cache's */
 			cid_publish(all->cache, &claim, &r, all->conf->cache.bob_ttl);
 		return JOB_OK;
@@ -612,7 +617,7 @@ static enum job_status offer_one(struct flights *all, void *client, struct list 
 	if (cache_key_make(&key, t->text, j))
 		return JOB_OVERLOAD;
 	if (cache_find(all->cache, &key, &r) && r.status == JOB_OK) {
-		flights_reply(all, client, j->id, &r);
+		flights_reply(all, client, j->id, j->to_box, &r);
 		return JOB_OK;
 	}
 	f = flight_find(all, &key);
@@ -672,6 +677,11 @@ size_t flights_offer(struct flights *all, void *client, struct list *waiters, ui
 	if (media.fd != -1)
 		close(media.fd);
 	return n;
+}
+
+void flights_set_publisher(struct flights *f, flights_publish_fn publish)
+{
+	f->publish = publish;
 }
 
 uint32_t flights_profiles(const struct flights *f)

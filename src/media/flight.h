@@ -24,6 +24,10 @@ struct flights;
  */
 typedef void (*flights_answer_fn)(void *client, const struct job_result *r);
 
+/* Hands a thumbnail to the box; true: it will serve it. */
+typedef bool (*flights_publish_fn)(const struct job_result *r);
+void flights_set_publisher(struct flights *f, flights_publish_fn publish);
+
 struct flights *flights_new(struct event_base *base, flights_answer_fn answer) MUSTCHECK;
 /* Clients must have left. */
 void flights_free(struct flights **f);

@@ -4,6 +4,7 @@ of it: discovery, instructions, upload, the message with its thumbnail; stream m
 Upload by the same box.
 """
 import asyncio
+import hashlib
 import re
 from xml.etree import ElementTree as ET
 
@@ -231,6 +232,36 @@ def test_http_file_upload_by_the_same_box(tmp_path, server):
         with pytest.raises(IqError) as caught:
             await alice['xep_0363'].request_slot(slixmpp.JID('localhost'), 'big.bin', 1 << 30, 'a/b')
         assert caught.value.condition == 'not-acceptable'
+        for client in (alice, bob):
+            await client.end()
+    try:
+        asyncio.run(talk())
+    finally:
+        front.stop()
+
+
+def test_thumbnails_by_their_address(tmp_path, prosody):
+    front = Front(tmp_path, prosody, {'profiles.default.formats': ['http']})
+
+    async def talk():
+        alice, bob = Client('alice', front.port), Client('bob', front.port)
+        await asyncio.gather(alice.start(), bob.start())
+        _, _, url = await asyncio.to_thread(post, await address(alice), pictures.png())
+        for mid in ('first', 'again'):
+            alice.picture_message(url.decode(), mid).send()
+            await bob.next_message(mid)
+            got = stanza_bytes(bob.raw, mid)
+            found = re.findall(rb"<thumbnail[^>]*?uri=['\"]([^'\"]+)", got)
+            assert len(found) == 1 and b'urn:xmpp:file:metadata:0' in got
+            status, headers, body = curl(found[0].decode())
+            assert status == 200 and headers['content-type'] == 'image/' + ('jpeg' if body[:2] == b'\xff\xd8' else 'png')
+            assert hashlib.sha256(body).hexdigest() in found[0].decode()
+            assert 'immutable' in headers['cache-control'] and headers['x-content-type-options'] == 'nosniff'
+            assert 'sandbox' in headers['content-security-policy'] and headers['content-disposition'] == 'attachment'
+        assert len([name for name in front.box.store() if name.startswith('p-')]) == 1
+        # What a crash made of it is not served.
+        (front.box.state / 'box' / ('p-' + hashlib.sha256(body).hexdigest())).write_bytes(body[:-1] + b'x')
+        assert curl(found[0].decode())[0] == 404
         for client in (alice, bob):
             await client.end()
     try:
