@@ -287,6 +287,9 @@ static void refusals(void **state UNUSED)
 
 static void what_passes(void **state UNUSED)
 {
+	static const char slot_request[] = "<iq to='kontalk.net' type='get' id='p'><request "
+					   "xmlns='urn:xmpp:http:upload:0' filename='a' "
+					   "size='1'/></iq>";
 	static const char *const never_asked[] = {
 		"<iq to='other.net' type='get' id='p'><query xmlns='" ITEMS "' node='" OLD
 		"'/></iq>",
@@ -299,8 +302,7 @@ static void what_passes(void **state UNUSED)
 		"<iq to='romeo@kontalk.net' type='get' id='p'><upload xmlns='" NEW
 		"' node='a'/></iq>",
 		"<iq type='get' id='p'><upload xmlns='" NEW "' node='a'/></iq>",
-		"<iq to='kontalk.net' type='get' id='p'><request xmlns='urn:xmpp:http:upload:0' "
-		"filename='a' size='1'/></iq>",
+		slot_request,
 	};
 	size_t i;
 

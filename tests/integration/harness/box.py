@@ -28,7 +28,7 @@ class Box:
         self.secret = self.folder / 'secret'
         self.secret.write_bytes(SECRET)
         self.port = free_port()
-        self.url = f'http{"s" if certificate else ""}://127.0.0.1:{self.port}{path}'
+        self.url = f'https://localhost:{self.port}{path}' if certificate else f'http://127.0.0.1:{self.port}{path}'
         self.options = {
             'state-dir': str(self.state),
             'upload.bind': [f'127.0.0.1:{self.port}'],
