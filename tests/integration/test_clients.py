@@ -9,6 +9,7 @@ import pytest
 import slixmpp
 
 from harness import pictures
+from harness.ejabberd import Ejabberd
 from harness.insetd import Insetd
 from harness.profanity import Profanity
 from harness.prosody import Prosody
@@ -200,9 +201,10 @@ def test_slixmpp_sends_and_profanity_gets_the_thumbnail(front, media, tmp_path):
 
 # --- components (XEP-0114) -------------------------------------------------------------------
 
-@pytest.fixture(name='bridged', scope='module')
-def bridged_fixture(tmp_path_factory):
-    server = Prosody(tmp_path_factory.mktemp('bridged'), component=True)
+@pytest.fixture(name='bridged', scope='module', params=['prosody', 'ejabberd'])
+def bridged_fixture(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('bridged')
+    server = Ejabberd(folder) if request.param == 'ejabberd' else Prosody(folder, component=True)
     yield server
     server.stop()
 

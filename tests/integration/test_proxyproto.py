@@ -12,8 +12,9 @@ import pytest
 
 from harness import pictures
 from harness.certs import Authority
+from harness.haproxy import HAProxy
 from harness.insetd import Insetd, run
-from harness.processes import Process, free_port, listening, wait_for
+from harness.processes import wait_for
 from harness.rawpeer import FEATURES1, HEADER, REPLY, Session, Upstream, connect
 from harness.stanzas import check_thumbnail, picture
 
@@ -180,34 +181,16 @@ def test_tls_is_told(tmp_path, start, upstream):
 
 # --- a real balancer -----------------------------------------------------------------------
 
-HAPROXY = '''
-global
-  maxconn 100
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-listen front
-  bind 127.0.0.1:{port}
-  server inset 127.0.0.1:{inset} {how}
-'''
-
-
 @pytest.mark.parametrize('how,told', [('send-proxy', 'v1'), ('send-proxy-v2', 'v2'),
                                       ('send-proxy-v2 proxy-v2-options crc32c,unique-id', 'v2')])
 def test_haproxy_in_front(tmp_path, start, upstream, media, how, told):
     daemon = start({'listen.main.proxy-accept': told, 'listen.main.proxy-from': ['127.0.0.1/32'],
                     'listen.main.proxy-send': 'v1'})
-    port = free_port()
-    conf = tmp_path / 'haproxy.cfg'
-    conf.write_text(HAPROXY.format(port=port, inset=daemon.port, how=how))
-    haproxy = Process(['haproxy', '-db', '-f', conf], tmp_path, 'haproxy')
-    wait_for(lambda: listening(port), 'HAProxy listens', process=haproxy)
-    client = connect(port)
+    haproxy = HAProxy(tmp_path, daemon.port, how)
+    client = connect(haproxy.port)
     mine = client.sock.getsockname()[1]
     client.send(HEADER)
-    server = upstream.accept(f'PROXY TCP4 127.0.0.1 127.0.0.1 {mine} {port}\r\n'.encode() + HEADER)
+    server = upstream.accept(f'PROXY TCP4 127.0.0.1 127.0.0.1 {mine} {haproxy.port}\r\n'.encode() + HEADER)
     server.send((REPLY % 1) + FEATURES1)
     client.expect((REPLY % 1) + FEATURES1)
     client.close()

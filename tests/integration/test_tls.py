@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""TLS from clients (STARTTLS and direct) and to the server: raw peers that look at every byte,
-`openssl s_client`, slixmpp, Profanity, and Prosody behind it.
+"""TLS from clients (STARTTLS and direct) and to the server: raw peers that look at every byte, and
+`openssl s_client`.
 
-OpenSSL's part in detail: unit/test_tls.c; inset's own words: unit/test_greeting.c.
+OpenSSL's part in detail: unit/test_tls.c; inset's own words: unit/test_greeting.c; real clients and
+servers: test_matrix.py.
 """
-import asyncio
 import contextlib
 import os
 import re
-import socket
 import ssl
 import subprocess
 import threading
@@ -20,11 +19,8 @@ from harness import pictures
 from harness.certs import Authority
 from harness.insetd import Insetd, run
 from harness.processes import wait_for
-from harness.profanity import Profanity
-from harness.prosody import Prosody
 from harness.rawpeer import FEATURES1, HEADER, Peer, REPLY, Session, Upstream, connect
-from harness.slix import Client, stanza_bytes
-from harness.stanzas import check_thumbnail, picture, read_thumbnail, thumbnails
+from harness.stanzas import check_thumbnail, picture
 
 STARTTLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 PROCEED = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
@@ -199,14 +195,34 @@ def test_alpn(secured, authority, offered):
     peer.close()
 
 
-def test_s_client(secured, certificates, authority):
-    args = ['-starttls', 'xmpp', '-xmpphost', 'example.org'] if secured.tls == 'starttls' else ['-alpn', 'xmpp-client']
-    done = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{secured.port}', *args, '-CAfile', authority.file,
-                           '-servername', 'example.org', '-verify_return_error', '-verify_hostname', 'example.org'],
-                          input='', capture_output=True, text=True, timeout=30, check=False)
+def s_client(daemon, authority, *args, text=''):
+    """`openssl s_client` as a client of example.org: the completed process."""
+    how = ['-starttls', 'xmpp', '-xmpphost', 'example.org'] if daemon.tls == 'starttls' else ['-alpn', 'xmpp-client']
+    return subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{daemon.port}', *how, '-CAfile', authority.file,
+                           '-servername', 'example.org', '-verify_return_error', '-verify_hostname', 'example.org', *args],
+                          input=text, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_s_client(secured, authority):
+    done = s_client(secured, authority)
     assert 'Verify return code: 0 (ok)' in done.stdout, done.stdout + done.stderr
     assert 'Secure Renegotiation IS' in done.stdout
     assert 'Compression: NONE' in done.stdout
+
+
+@pytest.mark.parametrize('version', ['-tls1', '-tls1_1'])
+def test_s_client_with_an_old_version(secured, authority, version):
+    """Refused by inset, not by the client's own settings: its alert says so."""
+    done = s_client(secured, authority, version, '-cipher', 'DEFAULT@SECLEVEL=0')
+    assert done.returncode != 0
+    assert 'alert protocol version' in done.stderr, done.stdout + done.stderr
+
+
+def test_s_client_that_renegotiates(secured, authority):
+    done = s_client(secured, authority, '-tls1_2', text='R\n')
+    assert 'Protocol  : TLSv1.2' in done.stdout and 'RENEGOTIATING' in done.stderr + done.stdout
+    assert done.returncode != 0
+    assert 'no renegotiation' in done.stderr, done.stdout + done.stderr
 
 
 # --- STARTTLS to the letter ----------------------------------------------------------------
@@ -449,44 +465,3 @@ def test_upstream_that_is_not_who_it_should_be(tmp_path, authority, certificates
     client.close()
     daemon.stop()
     server.close()
-
-
-# --- real clients and a real server --------------------------------------------------------
-
-@pytest.fixture(scope='module')
-def front_tls(request, tmp_path_factory, prosody, media, certificates):
-    made = {}
-
-    def make(tls):
-        if tls not in made:
-            made[tls] = Insetd(tmp_path_factory.mktemp(f'front-{tls}'), prosody.upstream, {
-                'fetch.allow-origin': [prosody.origin, media.origin], 'listen.main.tls': tls,
-                'listen.main.certificates': [str(c) for c in certificates]})
-        return made[tls]
-    yield make
-    for daemon in made.values():
-        daemon.stop()
-
-
-@pytest.mark.parametrize('tls', ['starttls', 'direct'])
-def test_slixmpp_and_profanity(front_tls, tls, authority, media, tmp_path):
-    daemon = front_tls(tls)
-
-    async def talk():
-        alice = await Client('alice', daemon.port, tls=tls, ca=authority.file, resumption=True).start()
-        assert alice.tls_version() == 'TLSv1.3'
-        profanity = await asyncio.to_thread(Profanity, tmp_path / 'bob', 'bob', daemon.port,
-                                            'legacy' if tls == 'direct' else 'force', authority.file)
-        try:
-            alice.picture_message(media.put(pictures.jpeg()), 'by-tls').send()
-            got = await asyncio.to_thread(profanity.wait_stanza, 'RECV', b'by-tls')
-            assert len(thumbnails(got)) == 1
-            read_thumbnail(*thumbnails(got)[0])
-            profanity.type('/msg alice@localhost thanks')
-            while (await asyncio.wait_for(alice.messages.get(), 30))['body'] != 'thanks':
-                pass
-        finally:
-            profanity.stop()
-        await alice.end()
-    asyncio.run(talk())
-    assert daemon.log().count('leg=client version=TLSv1') >= 2
