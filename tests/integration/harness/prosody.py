@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""A real server: Prosody 0.12 on loopback, without federation, with a file share and rooms.
+"""A real server: Prosody 0.12 on loopback, with a file share and rooms, without federation if not
+asked for.
 
-All its state is in one folder. Accounts are files with a clear password, which Prosody hashes
+Behind inset it is configured by data/servers/prosody.cfg.lua. All its state is in one folder. Accounts are files with a clear password, which Prosody hashes
 at the first login; everybody has everybody in the roster.
 """
 import os
+import re
 from pathlib import Path
 
 from .processes import Process, free_port, listening, wait_for
+
+BEHIND_INSET = Path(__file__).resolve().parents[3] / 'data' / 'servers' / 'prosody.cfg.lua'
 
 CONF = '''
 run_as_root = true
@@ -24,34 +28,38 @@ smacks_max_queue_size = 10000
 authentication = "internal_hashed"
 modules_enabled = {{
 	"roster"; "saslauth"; "disco"; "ping"; "posix"; "private"; "vcard4"; "pep"; "blocklist"; "carbons";
-	"smacks"; "mam"; "csi"; "offline"; "time"; "version"; "stanza_debug";
+	"smacks"; "mam"; "csi"; "dialback"; "offline"; "time"; "version"; "stanza_debug";
 }}
-modules_disabled = {{ "s2s"; "s2s_auth_certs"; "dialback"; "tls" }}
-c2s_ports = {{ {port} }}
-c2s_direct_tls_ports = {{ }}
-c2s_require_encryption = false
-allow_unencrypted_plain_auth = true
 certificates = "{folder}/data"
-component_ports = {{ {component_port} }}
-component_interfaces = {{ "127.0.0.1" }}
-http_ports = {{ {http_port} }}
 https_ports = {{ }}
-http_interfaces = {{ "127.0.0.1" }}
 http_default_host = "localhost"
 
-VirtualHost "localhost"
+VirtualHost "{domain}"
 	http_host = "localhost"
 
-Component "conference.localhost" "muc"
+Component "conference.{domain}" "muc"
 	modules_enabled = {{ "muc_mam" }}
 	restrict_room_creation = false
 	muc_room_locking = false
 
-Component "upload.localhost" "http_file_share"
+Component "upload.{domain}" "http_file_share"
 	http_host = "localhost"
 	http_file_share_size_limit = 20 * 1024 * 1024
 	http_file_share_safe_file_types = {{ "image/*" }}
 	http_external_url = "http://{http_name}:{http_port}/"
+'''
+
+ALONE = '''
+modules_disabled = { "s2s"; "s2s_auth_certs"; "dialback"; "tls" }
+'''
+
+# Federation in the clear, by dialback (XEP-0220). A domain that is an address needs no name server.
+FEDERATED = '''
+modules_disabled = {{ "s2s_auth_certs"; "tls" }}
+s2s_ports = {{ {s2s[1]} }}
+s2s_interfaces = {{ "{s2s[0]}" }}
+s2s_require_encryption = false
+s2s_secure_auth = false
 '''
 
 # Only where it is used: what asks an absent one for its features waits.
@@ -62,25 +70,31 @@ Component "robot.localhost"
 
 
 class Prosody:
-    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False):
-        self.folder = Path(folder)
+    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False, domain='localhost',
+                 s2s=None):
+        """s2s: address and port for other servers."""
+        self.folder, self.domain = Path(folder), domain
         self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
         self.origin = f'http://{http_name}:{self.http_port}'
-        accounts = self.folder / 'data' / 'localhost' / 'accounts'
-        rosters = self.folder / 'data' / 'localhost' / 'roster'
-        accounts.mkdir(parents=True)
-        rosters.mkdir(parents=True)
-        for user in users:
-            (accounts / f'{user}.dat').write_text(f'return {{ ["password"] = "{user}pw" }};\n')
-            contacts = ''.join(f'["{u}@localhost"] = {{ ["subscription"] = "both"; ["groups"] = {{ }}; }};\n'
-                               for u in users if u != user)
-            (rosters / f'{user}.dat').write_text(f'return {{ [false] = {{ ["version"] = 1 }};\n{contacts} }};\n')
+        self._people(users)
+        ports = {'15222': self.port, '15280': self.http_port, '15347': self.component_port}
+        behind = re.sub(r'(?<=_ports = { )\d+', lambda found: str(ports[found[0]]), BEHIND_INSET.read_text())
+        rest = CONF.format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain)
         conf = self.folder / 'prosody.cfg.lua'
-        conf.write_text(CONF.format(folder=self.folder, port=self.port, http_port=self.http_port, component_port=self.component_port,
-                                    http_name=http_name) + (COMPONENT if component else ''))
+        conf.write_text(behind + (FEDERATED.format(s2s=s2s) if s2s else ALONE) + rest + (COMPONENT if component else ''))
         self.process = Process(['prosody', '--config', conf, '-F'], self.folder, 'prosody-out',
                                env=dict(os.environ, HOME=str(self.folder)))
         wait_for(lambda: listening(self.port) and listening(self.http_port), 'Prosody accepts', process=self.process)
+
+    def _people(self, users):
+        stored = self.folder / 'data' / self.domain.replace('.', '%2e')
+        (stored / 'accounts').mkdir(parents=True)
+        (stored / 'roster').mkdir()
+        for user in users:
+            (stored / 'accounts' / f'{user}.dat').write_text(f'return {{ ["password"] = "{user}pw" }};\n')
+            contacts = ''.join(f'["{u}@{self.domain}"] = {{ ["subscription"] = "both"; ["groups"] = {{ }}; }};\n'
+                               for u in users if u != user)
+            (stored / 'roster' / f'{user}.dat').write_text(f'return {{ [false] = {{ ["version"] = 1 }};\n{contacts} }};\n')
 
     @property
     def upstream(self):

@@ -7,13 +7,14 @@ import asyncio
 import urllib.request
 
 import slixmpp
+from slixmpp.plugins.xep_0198.stanza import Resume
 
 PLUGINS = ('xep_0030', 'xep_0045', 'xep_0066', 'xep_0199', 'xep_0363')
 
 
 class Client(slixmpp.ClientXMPP):
-    def __init__(self, user, port, resumption=False, tls='off', ca=None):
-        super().__init__(f'{user}@localhost/slix', user + 'pw')
+    def __init__(self, user, port, resumption=False, tls='off', ca=None, domain='localhost'):
+        super().__init__(f'{user}@{domain}/slix', user + 'pw')
         for plugin in PLUGINS + (('xep_0198',) if resumption else ()):
             self.register_plugin(plugin)
         self['feature_mechanisms'].unencrypted_plain = tls == 'off'
@@ -85,6 +86,62 @@ class Client(slixmpp.ClientXMPP):
     async def end(self):
         self.disconnect(wait=2)
         await asyncio.wait_for(self.disconnected, 10)
+
+
+class ResumingClient(Client):
+    """Connects again by itself when the connection breaks, and resumes (XEP-0198).
+
+    slixmpp 1.8.3 forgets what is not acknowledged at the very moment it resumes, and what it was
+    asked to send between the break and the moment it noticed. Both are put right here; all the
+    rest is its own. It asks for no acknowledgements: the application does.
+    """
+
+    def __init__(self, user, port, may_resume=lambda: True):
+        """may_resume: True when a broken session may be resumed."""
+        super().__init__(user, port, resumption=True)
+        self.may_resume = may_resume
+        self.numbered, self.resumptions, self.closing = [], 0, False
+        plugin = self['xep_0198']
+        plugin.window = plugin.window_counter = 1 << 30
+        self.del_filter('out_sync', plugin._handle_outgoing)    # pylint: disable=protected-access
+        self.add_filter('out_sync', self._remember)
+        self.add_event_handler('message', self._on_numbered)
+        self.add_event_handler('disconnected', self._on_break)
+        self.add_event_handler('session_resumed', self._on_resumed)
+
+    def _remember(self, stanza):
+        if isinstance(stanza, Resume):
+            return stanza
+        return self['xep_0198']._handle_outgoing(stanza)        # pylint: disable=protected-access
+
+    def _on_numbered(self, message):
+        if message['id'].startswith('n'):
+            self.numbered.append(message['id'])
+
+    async def _on_break(self, _):
+        self['xep_0198'].enabled_out = bool(self['xep_0198'].sm_id)
+        if self.closing:
+            return
+        while not self.may_resume():
+            await asyncio.sleep(0.05)
+        self.connect(('127.0.0.1', self.port), disable_starttls=True)
+
+    def _on_resumed(self, _):
+        self.resumptions += 1
+
+    async def acknowledged(self):
+        """Everything sent has been acknowledged."""
+        sm = self['xep_0198']
+        for _ in range(3000):
+            sm.request_ack()
+            if not sm.unacked_queue:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f'{len(sm.unacked_queue)} stanzas are not acknowledged')
+
+    async def end(self):
+        self.closing = True
+        await super().end()
 
 
 def stanza_bytes(raw, mid):
