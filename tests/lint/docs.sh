@@ -3,7 +3,7 @@
 # Every path that the documents name exists; every filter has its page.
 . "${srcdir:-.}/tests/lint/tap.sh"
 
-for file in README.md HACKING.md doc/ARCHITECTURE.md; do
+for file in README.md HACKING.md doc/ARCHITECTURE.md doc/servers.md; do
 	if [ ! -f "$srcdir/$file" ]; then
 		check "docs: $file" "$file is missing"
 		continue
