@@ -84,6 +84,7 @@ void scale_stop(struct scale_job **j)
 		job_free(*j);
 }
 
+/* The only writer of the gauge: what is ready is what media may ask for. */
 static void scale_set_formats(struct scale *s, uint32_t formats)
 {
 	s->formats = formats;

@@ -274,7 +274,6 @@ static void children_off(struct zygote *z, const char *why)
 	z->announce = true;
 	snprintf(z->why, sizeof(z->why), "no sandbox: %s", why);
 	log_error("thumbnails are off: decoders cannot be confined reason=\"%s\"", why);
-	counter_set(METRIC_SCALER_FORMATS, 0);
 	for (i = 0; i < CHILDREN_MAX; i++)
 		decoder_kill(&z->slots[i].decoder);
 }
@@ -314,7 +313,6 @@ static void test_finish(struct zygote *z)
 		snprintf(z->why, sizeof(z->why), "no format passed the self-test");
 	if (!sandbox_is_real())
 		log_warning("built without the decoder sandbox: for tests only");
-	counter_set(METRIC_SCALER_FORMATS, (uint64_t)__builtin_popcount(mask));
 	log_info("ready for pictures formats=%d children=%u", __builtin_popcount(mask),
 		 z->setup.children);
 	z->announce = true;

@@ -244,6 +244,16 @@ def test_request_says_who_asks_and_nothing_else(start, upstream, media):
     assert len(seen) == 2
 
 
+def test_formats_are_counted_once(start, upstream, media):
+    """Ready is what media knows, and not what the scaler knows already."""
+    daemon = start()
+    assert daemon.metric('inset_scaler_formats') == 5
+    session = Session(daemon.port, upstream)
+    gets_thumbnail(session, media.put(GOOD))
+    assert daemon.metric('inset_scaler_formats') == 5
+    session.close()
+
+
 # --- sharing and restraint -------------------------------------------------------------------
 
 def test_200_jobs_one_request(inset, upstream, media):
