@@ -6,6 +6,7 @@ insetd     the program under test, with a configuration made from a dict
 prosody    a real server
 media      a counting web server that can be told to misbehave
 rawpeer    byte-exact client and byte-exact scripted server, one on each side of insetd
+drawers    what each client would draw for a message
 stanzas    messages with pictures, and what a thumbnail must look like
 pictures   generated pictures
 slix       slixmpp clients (libexpat);  profanity  Profanity clients (libstrophe)
