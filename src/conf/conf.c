@@ -259,8 +259,9 @@ bool conf_link(struct conf *c)
 /*
  * Profiles that are there without being configured. Clients that draw a thumbnail in place
  * of the picture find 128 pixels blurred, so the box is larger where such clients read; the
- * file stays within the 8 KiB that XEP-0231 recommends and Gajim's 10,000 bytes. sims is in none
- * of them: it changes how Converse.js shows a picture.
+ * file stays within the 8 KiB that XEP-0231 recommends and Gajim's 10,000 bytes. What costs a
+ * client something is in none of those for many: beside sims Converse.js shows the address as
+ * text, and of a message with ibb Gajim shows nothing.
  */
 static const struct {
 	const char *name;
@@ -271,9 +272,7 @@ static const struct {
 	{ "classic", FORMAT_BIT(IBB), 0 },
 	{ "kontalk", FORMAT_BIT(BOB), 256 },
 	{ "modern", FORMAT_BIT(SFS), 256 },
-	{ "everyone",
-	  FORMAT_BIT(IBB) | FORMAT_BIT(BOB) | FORMAT_BIT(THUMBS0) | FORMAT_BIT(SFS) |
-		  FORMAT_BIT(OGP),
+	{ "everyone", FORMAT_BIT(BOB) | FORMAT_BIT(THUMBS0) | FORMAT_BIT(SFS) | FORMAT_BIT(OGP),
 	  256 },
 };
 

@@ -82,6 +82,11 @@ DRAWN = {
 }
 
 
+# Gajim passes over messages that hold a chunk of a bytestream: so does the real one (tests/clients).
+LOST = {('gajim', 'ibb'), ('gajim-in-a-room', 'ibb')}
+DRAWN.update({pair: (None, None) for pair in LOST})
+
+
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('client', DRAWERS)
 def test_every_form_for_every_client(client, form):
@@ -92,7 +97,9 @@ def test_every_form_for_every_client(client, form):
         assert drawn.preview_bytes == hashlib.sha1(THUMB).hexdigest()
     if drawn.picture == 'original':
         assert drawn.bytes == hashlib.sha1(ORIGINAL).hexdigest()
-    if (client, form) in DRAWN:
+    if (client, form) in LOST:
+        assert drawn.worse_than(plain)
+    elif (client, form) in DRAWN:
         assert drawn.better_than(plain)
     elif (client, form) == ('converse', 'sims'):
         assert drawn.worse_than(plain) == f'text more than before: {URL!r}'     # seen in the real one

@@ -34,7 +34,7 @@ PROFILES = {
     'classic': ['ibb'],
     'kontalk': ['bob'],
     'modern': ['sfs'],
-    'everyone': ['ibb', 'bob', 'thumbs0', 'sfs', 'ogp'],
+    'everyone': ['bob', 'thumbs0', 'sfs', 'ogp'],
 }
 
 

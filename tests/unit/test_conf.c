@@ -104,11 +104,11 @@ static void built_in_profiles(void **state UNUSED)
 		{ "classic", 1u << CONF_FORMAT_IBB, 128 },
 		{ "kontalk", 1u << CONF_FORMAT_BOB, 256 },
 		{ "modern", 1u << CONF_FORMAT_SFS, 256 },
-		/* All but sims, which changes how Converse.js shows a picture, and http, which
-		 * needs a box. */
+		/* Not sims, which changes how Converse.js shows a picture; not ibb, for Gajim; not
+		 * http, which needs a box. */
 		{ "everyone",
 		  ((1u << CONF_FORMAT_COUNT) - 1) &
-			  ~(1u << CONF_FORMAT_SIMS | 1u << CONF_FORMAT_HTTP),
+			  ~(1u << CONF_FORMAT_SIMS | 1u << CONF_FORMAT_IBB | 1u << CONF_FORMAT_HTTP),
 		  256 },
 	};
 	char text[512];

@@ -420,6 +420,7 @@ def fluux(message, web):
 
 
 GAJIM_OGP = 50000
+GAJIM_NOT_MESSAGES = ('http://jabber.org/protocol/ibb', 'http://jabber.org/protocol/rosterx')
 
 
 def _gajim_ogp(message):
@@ -438,7 +439,10 @@ def _gajim_ogp(message):
 
 
 def gajim(message, web, public=False):
-    """Downloads itself, but not in public rooms; the metadata's picture stands under that."""
+    """Downloads itself, but not in public rooms; the metadata's picture stands under that. A message with a
+    child of an in-band bytestream or roster exchange is left to others, and nobody shows it."""
+    if any(space(c) in GAJIM_NOT_MESSAGES for c in message if isinstance(c.tag, str)):
+        return Drawing()
     url, body = oob_url(message), body_of(message)
     if url and url == body and is_http(url) and not public:
         drawing = original_or_link(url, web, limit=10 * 1024 * 1024)
