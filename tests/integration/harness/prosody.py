@@ -2,8 +2,9 @@
 """A real server: Prosody 0.12 on loopback, with a file share and rooms, without federation if not
 asked for.
 
-Behind inset it is configured by data/servers/prosody.cfg.lua. All its state is in one folder. Accounts are files with a clear password, which Prosody hashes
-at the first login; everybody has everybody in the roster.
+Behind inset it is configured by data/servers/prosody.cfg.lua. All its state is in one folder.
+Accounts are files with a clear password, which Prosody hashes at the first login; everybody has
+everybody in the roster. `modules` and `options` (text) are added to its configuration.
 """
 import os
 import re
@@ -28,8 +29,9 @@ smacks_max_queue_size = 10000
 authentication = "internal_hashed"
 modules_enabled = {{
 	"roster"; "saslauth"; "disco"; "ping"; "posix"; "private"; "vcard4"; "pep"; "blocklist"; "carbons";
-	"smacks"; "mam"; "csi"; "dialback"; "offline"; "time"; "version"; "stanza_debug";
+	"smacks"; "mam"; "csi"; "dialback"; "offline"; "time"; "version"; "stanza_debug"; {modules}
 }}
+{options}
 certificates = "{folder}/data"
 https_ports = {{ }}
 http_default_host = "localhost"
@@ -71,7 +73,7 @@ Component "robot.localhost"
 
 class Prosody:
     def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False, domain='localhost',
-                 s2s=None):
+                 s2s=None, modules=(), options=''):
         """s2s: address and port for other servers."""
         self.folder, self.domain = Path(folder), domain
         self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
@@ -79,7 +81,8 @@ class Prosody:
         self._people(users)
         ports = {'15222': self.port, '15280': self.http_port, '15347': self.component_port}
         behind = re.sub(r'(?<=_ports = { )\d+', lambda found: str(ports[found[0]]), BEHIND_INSET.read_text())
-        rest = CONF.format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain)
+        rest = CONF.format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain,
+                           options=options, modules=' '.join(f'"{name}";' for name in modules))
         conf = self.folder / 'prosody.cfg.lua'
         conf.write_text(behind + (FEDERATED.format(s2s=s2s) if s2s else ALONE) + rest + (COMPONENT if component else ''))
         self.process = Process(['prosody', '--config', conf, '-F'], self.folder, 'prosody-out',
