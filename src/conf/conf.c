@@ -17,6 +17,7 @@
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
 static const char *const action_words[] = { "thumbnail", "pass", NULL };
 static const char *const caps_words[] = { "strip", "rewrite", NULL };
+static const char *const compress_words[] = { "strip", "relay", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
 static const char *const format_words[] = { "ibb", "bob", "thumbs0", "sims",
 					    "sfs", "ogp", "http",    NULL };
@@ -43,6 +44,7 @@ static const struct {
 	[CONF_KIND_ENUMS_LANE] = { "ENUMS_LANE", CONF_STORE_MASK, lane_words },
 	[CONF_KIND_ENUM_ACTION] = { "ENUM_ACTION", CONF_STORE_WORD, action_words },
 	[CONF_KIND_ENUM_CAPS] = { "ENUM_CAPS", CONF_STORE_WORD, caps_words },
+	[CONF_KIND_ENUM_COMPRESS] = { "ENUM_COMPRESS", CONF_STORE_WORD, compress_words },
 	[CONF_KIND_ENUM_LOG_FORMAT] = { "ENUM_LOG_FORMAT", CONF_STORE_WORD, log_format_words },
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },

@@ -18,6 +18,7 @@
 enum lane_dir { LANE_C2S, LANE_S2C };
 
 enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
+enum conf_compression { CONF_COMPRESSION_STRIP, CONF_COMPRESSION_RELAY };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
 enum conf_caps { CONF_CAPS_STRIP, CONF_CAPS_REWRITE };
@@ -62,6 +63,7 @@ struct conf_rate {
 #define CONF_TYPE_RATE            struct conf_rate
 #define CONF_TYPE_ENUM_ACTION     int /* enum conf_action */
 #define CONF_TYPE_ENUM_CAPS       int /* enum conf_caps */
+#define CONF_TYPE_ENUM_COMPRESS   int /* enum conf_compression */
 #define CONF_TYPE_ENUM_LOG_FORMAT int /* enum log_format */
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
@@ -191,6 +193,7 @@ enum conf_kind {
 	CONF_KIND_ENUMS_LANE,
 	CONF_KIND_ENUM_ACTION,
 	CONF_KIND_ENUM_CAPS,
+	CONF_KIND_ENUM_COMPRESS,
 	CONF_KIND_ENUM_LOG_FORMAT,
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "stream/compress.h"
 #include "xmpp/edit.h"
 #include "xmpp/ns.h"
 
@@ -43,13 +44,13 @@ static int cut_locations(struct edits *e, struct arena *a, const struct outline 
 }
 
 static int cut_features(struct edits *e, struct arena *a, const struct outline *o,
-			const struct conf_listen *listen)
+			const struct lane *l)
 {
 	int rc = 0;
 
-	if (listen->tls != CONF_TLS_OFF)
+	if (l->both->listen->tls != CONF_TLS_OFF)
 		rc = cut_all(e, a, o, NS_TLS, "starttls");
-	return rc ? rc : cut_all(e, a, o, NS_COMPRESS_FEATURE, "compression");
+	return rc ? rc : compress_edit_features(e, a, l, o);
 }
 
 bool features_concern(enum unit_kind kind)
@@ -68,8 +69,7 @@ static bool strip(struct arena *a, const struct lane *l, const uint8_t *p, size_
 
 	if (outline_parse(a, l->ctx, p, len, limits, &o))
 		return false;
-	rc = l->kind == UNIT_FEATURES ? cut_features(&e, a, &o, l->both->listen)
-				      : cut_locations(&e, a, &o);
+	rc = l->kind == UNIT_FEATURES ? cut_features(&e, a, &o, l) : cut_locations(&e, a, &o);
 	if (rc || !e.count)
 		return false;
 	n = edit_length(&e, len);

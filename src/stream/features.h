@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * features - what inset takes out of what a server offers, because it cannot be had through
- * it: STARTTLS where inset ends TLS itself; XEP-0138 compression, behind which nothing could
- * be read; the address past inset at which a stream could be resumed (XEP-0198 `location`,
- * also inside SASL2's success).
+ * it: STARTTLS where inset ends TLS itself; XEP-0138 compression where it is not relayed
+ * (compress.h), because nothing could be read behind it; the address past inset at which a
+ * stream could be resumed (XEP-0198 `location`, also inside SASL2's success).
  *
  * By edits, with their check. Mechanisms, channel bindings and all else pass as they are.
  */

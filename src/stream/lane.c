@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "stream/compress.h"
 #include "stream/features.h"
 #include "stream/learn.h"
 #include "xmpp/ns.h"
@@ -233,6 +234,87 @@ static void feed_put_instead(struct feed *x, const struct buf *b)
 	feed_flush(x);
 }
 
+/* --- compression ------------------------------------------------------------------------ */
+
+/* Answers of ours leave, behind what has been put out. */
+static void feed_answers(struct feed *x)
+{
+	struct lanes *b = x->l->both;
+
+	for (; b->answers; b->answers--)
+		feed_put(x, (const uint8_t *)compress_failure, strlen(compress_failure));
+}
+
+/* What has been put out of s2c ends between units of the stream that the question is from. */
+static bool lanes_may_answer(const struct lanes *b)
+{
+	const struct lane *l = &b->lane[LANE_S2C];
+
+	return l->headed && l->heads >= b->answers_from && !l->closed && !l->eof && !b->opaque &&
+	       l->mode != LANE_PASS && !l->torn;
+}
+
+/* The client's <compress/>: the server's, or answered by us in its place. */
+static void feed_compress(struct feed *x, const uint8_t *p, size_t len)
+{
+	struct lane *l = x->l;
+	struct lanes *b = l->both;
+	struct feed answer = { .l = &b->lane[LANE_S2C] };
+
+	if (compress_allowed(b)) {
+		b->asked = lane_may_read(l, len) && compress_asks_zlib(l, p, len);
+		feed_put_kept(x);
+		return;
+	}
+	if (b->refusals == COMPRESS_REFUSALS) {
+		x->rc = ERR_POLICY;
+		return;
+	}
+	if (!x->kept)
+		feed_put(x, x->p + x->run, x->unit - x->run);
+	x->run = x->pos;
+	x->kept = false;
+	b->refusals++;
+	b->answers++;
+	b->answers_from = l->heads;
+	if (x->rc || !lanes_may_answer(b))
+		return;
+	feed_answers(&answer);
+	feed_flush(&answer);
+	x->rc = answer.rc;
+}
+
+/* A new stream header comes next, and nothing else. */
+static void lane_restart(struct lane *l)
+{
+	framer_fini(&l->framer);
+	framer_init(&l->framer);
+	l->headed = false;
+}
+
+/* <compressed/>: everything up to here leaves as it is, all behind it is compressed. */
+static int lanes_compress(struct feed *x)
+{
+	struct lane *l = x->l;
+	struct lanes *b = l->both;
+	int rc;
+
+	feed_put_run(x, x->pos);
+	feed_flush(x);
+	if (x->rc)
+		return x->rc;
+	/* No unit can wait any longer: what it waits for would leave behind the switch. */
+	lane_release(l);
+	lane_release(&b->lane[LANE_C2S]);
+	rc = b->ops->compress(b->ctx, x->p + x->pos, x->len - x->pos);
+	x->pos = x->run = x->len;
+	b->asked = false;
+	b->compressed = true;
+	lane_restart(l);
+	lane_restart(&b->lane[LANE_C2S]);
+	return rc;
+}
+
 static void feed_kept_unit(struct feed *x)
 {
 	struct lane *l = x->l;
@@ -244,6 +326,10 @@ static void feed_kept_unit(struct feed *x)
 
 	if (!p)
 		return;
+	if (l->dir == LANE_C2S && l->kind == UNIT_COMPRESS) {
+		feed_compress(x, p, len);
+		return;
+	}
 	if (l->dir == LANE_S2C && len <= b->listen->max_stanza)
 		learn_unit(b, l, p, len);
 	buf_init(&stripped, len);
@@ -292,6 +378,8 @@ static enum chain_want feed_wants(struct feed *x, const struct tag_span *child_n
 	if (l->dir == LANE_S2C)
 		own = learn_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
 				  child_ns);
+	else if (l->kind == UNIT_COMPRESS)
+		own = CHAIN_YES;
 	filters = chain_wants(l->both->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind,
 			      (enum iq_type)l->iq_type, child_ns);
 	if (filters == CHAIN_YES) {
@@ -413,6 +501,7 @@ static void feed_on_header(struct feed *x)
 	}
 	feed_put_kept(x);
 	l->headed = true;
+	l->heads++;
 	if (l->dir == LANE_S2C) {
 		/* RFC 6120 4.3.2: features follow. A component's stream has neither (XEP-0114). */
 		l->awaits = p && tag_span_is(tag_attr(&t, "version"), "1.0") &&
@@ -471,8 +560,14 @@ static void feed_unit_ended(struct feed *x)
 	case UNIT_RESUMED:
 		b->resumed |= s2c;
 		break;
-	case UNIT_PROCEED:
 	case UNIT_COMPRESSED:
+		if (s2c)
+			x->rc = b->asked ? lanes_compress(x) : lanes_go_opaque(b, l);
+		break;
+	case UNIT_COMPRESS_FAILURE:
+		b->asked &= !s2c;
+		break;
+	case UNIT_PROCEED:
 		if (s2c)
 			x->rc = lanes_go_opaque(b, l);
 		break;
@@ -567,6 +662,10 @@ static void feed_tail(struct feed *x)
 			feed_keep(x, x->run);
 			return;
 		}
+		if (l->dir == LANE_C2S && l->kind == UNIT_COMPRESS) { /* is not put through */
+			x->rc = ERR_POLICY;
+			return;
+		}
 		counter_inc(METRIC_UNITS_SIZE);
 		l->mode = LANE_PASS;
 	}
@@ -606,8 +705,14 @@ static void feed_frame(struct feed *x)
 	enum framer_event ev;
 
 	do {
-		size_t n = framer_feed(&l->framer, x->p + x->pos, x->len - x->pos, &ev);
+		size_t n;
 
+		/* What follows <compress/> before its answer is neither clear nor compressed. */
+		if (UNLIKELY(l->both->asked) && l->dir == LANE_C2S && x->pos < x->len) {
+			x->rc = ERR_POLICY;
+			return;
+		}
+		n = framer_feed(&l->framer, x->p + x->pos, x->len - x->pos, &ev);
 		x->pos += n;
 		l->since += n;
 		if (ev == FRAMER_ERROR)
@@ -640,6 +745,11 @@ static void feed_frame(struct feed *x)
 		if (!x->rc && (ev == FRAMER_HEADER || ev == FRAMER_END || ev == FRAMER_CLOSE)) {
 			x->done = x->pos;
 			l->since = 0;
+			if (UNLIKELY(l->both->answers) && l->dir == LANE_S2C &&
+			    lanes_may_answer(l->both)) {
+				feed_put_run(x, x->pos);
+				feed_answers(x);
+			}
 		}
 	} while (!x->rc && ev != FRAMER_MORE && !l->both->opaque);
 }
@@ -691,6 +801,10 @@ int lane_let_go(struct lane *l)
 {
 	struct feed x = { .l = l, .kept = l->pending.len > 0 };
 
+	if (l->mode == LANE_KEEP && l->dir == LANE_C2S && l->kind == UNIT_COMPRESS) {
+		lane_note_kept(l, false, true);
+		return ERR_POLICY;
+	}
 	if (l->mode == LANE_KEEP || l->mode == LANE_CHILD) {
 		counter_inc(METRIC_UNITS_SLOW);
 		l->mode = LANE_PASS;

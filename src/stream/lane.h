@@ -2,6 +2,9 @@
 /*
  * lane - one direction of a session: bytes in, the same bytes out, in order.
  *
+ * What inset answers itself (a stray <compress/>, compress.h) leaves between two units of the
+ * other lane.
+ *
  * Frames what it is fed, keeps back unfinished tags and the units that the filters (or the
  * session itself) want whole, and queues everything behind a unit that waits for its job.
  * Knows no sockets: output leaves through lane_ops. Both lanes of a session live in one
@@ -31,6 +34,12 @@ struct lane_ops {
 	bool (*emit)(void *ctx, enum lane_dir dir, const struct iovec *v, int n);
 	/* This unit waits no more (its job may be forgotten). Called once for each that waited. */
 	void (*unhold)(void *ctx, struct fifo_entry *e);
+	/*
+	 * The peers have agreed on zlib, and all before has been emitted: from here on both
+	 * legs are compressed; these bytes of the server's are the first ones. They are not
+	 * fed; what they unpack to is. 0 or ERR_NOMEM.
+	 */
+	int (*compress)(void *ctx, const uint8_t *rest, size_t len);
 };
 
 /* What happens to the bytes of the unit in progress. */
@@ -51,6 +60,7 @@ struct lane {
 	struct framer framer;
 	uint64_t bytes;  /* fed so far */
 	uint64_t since;  /* bytes since the last unit ended */
+	uint32_t heads;  /* stream headers so far */
 	uint8_t dir;     /* enum lane_dir */
 	uint8_t mode;    /* enum lane_mode */
 	uint8_t kind;    /* enum unit_kind of the unit in progress */
@@ -93,6 +103,13 @@ struct lanes {
 	bool authenticated;
 	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */
 	bool opaque;  /* relayed blind from here */
+
+	/* compress.h */
+	uint32_t answers_from; /* answers stand behind so many headers of the server */
+	uint8_t answers;       /* of ours that wait for a place between units of s2c */
+	uint8_t refusals;      /* <compress/> that we answered, or are to answer */
+	bool asked;            /* for zlib: the client waits for the server's word */
+	bool compressed;
 };
 
 /* ops, conf, listen and chain are the caller's; chain may be replaced while nothing is held. */
@@ -116,7 +133,8 @@ void lane_result(struct fifo_entry *e, const struct job_result *r);
 void lane_give_up(struct fifo_entry *e);
 /* Gives up everything, whatever emit() says. */
 void lane_release(struct lane *l);
-/* The unit or tag that is kept back leaves unread, complete or not. 0 or ERR_NOMEM. */
+/* The unit or tag that is kept back leaves unread, complete or not. 0, ERR_NOMEM, or ERR_POLICY for
+ * what must not leave unread (then as with lane_feed()). */
 int lane_let_go(struct lane *l) MUSTCHECK;
 /* Gives up what is due now. */
 void lane_expire(struct lane *l);

@@ -18,6 +18,9 @@
 /* A lane stops long before: it reads no more while a leg is full. */
 #define LEG_OUT_MAX (256u * 1024 * 1024)
 
+/* Compressed bytes that are read at a time. */
+#define ZIP_READ (16 * 1024)
+
 /* Bytes that one TLS record carries. */
 #define TLS_RECORD (16 * 1024)
 
@@ -37,6 +40,15 @@ static short leg_events(const struct leg *leg)
 	if (leg->write_wants_read && writes)
 		return EV_READ;
 	return (short)((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
+}
+
+/* What no event of the socket will tell of comes at the next turn, if it is wanted. */
+static void leg_wake(struct leg *leg)
+{
+	bool here = leg->again || (leg->tls && !leg->securing && tls_has_pending(leg->tls));
+
+	if (here && leg->wants_read && !leg->eof && leg->events)
+		event_active(&leg->ev, EV_READ, 0);
 }
 
 /* Registers for exactly what is wanted now. A failed write is told from the loop at once. */
@@ -60,6 +72,8 @@ static void leg_register(struct leg *leg)
 				leg->events = events;
 			}
 		}
+		if (UNLIKELY(leg->tls || leg->zip)) /* event_del() has undone what was active */
+			leg_wake(leg);
 	}
 	if (leg->error) {
 		if (!leg->events)
@@ -79,23 +93,22 @@ static void leg_tell(struct leg *leg, enum leg_event event, int err)
 	leg->env->fn(leg, &news);
 }
 
-/* --- bytes, in the clear or by TLS -------------------------------------------------------- */
+/* --- bytes, in the clear or by TLS, compressed or not --------------------------------------- */
 
-/* As recv(). What TLS has already taken from the socket no event tells of: comes again at once. */
-static ssize_t leg_receive_tls(struct leg *leg)
+/* As recv(). */
+static ssize_t leg_receive_tls(struct leg *leg, uint8_t *p, size_t room)
 {
 	size_t got = 0;
 	ssize_t n;
 
 	do {
-		n = tls_read(leg->tls, leg->env->read_buffer + got, LEG_READ_MAX - got);
+		n = tls_read(leg->tls, p + got, room - got);
 		if (n > 0)
 			got += (size_t)n;
-	} while (n > 0 && got < LEG_READ_MAX);
+	} while (n > 0 && got < room);
 	leg->read_wants_write = n == ERR_AGAIN && tls_wants_write(leg->tls);
 	if (got) {
-		if (n != ERR_AGAIN && (n <= 0 || tls_has_pending(leg->tls)))
-			event_active(&leg->ev, EV_READ, 0);
+		leg->again |= n != ERR_AGAIN && (n <= 0 || tls_has_pending(leg->tls));
 		return (ssize_t)got;
 	}
 	if (n < 0)
@@ -103,12 +116,46 @@ static ssize_t leg_receive_tls(struct leg *leg)
 	return n < 0 ? -1 : 0;
 }
 
-static ssize_t leg_receive(struct leg *leg)
+static ssize_t leg_receive_plain(struct leg *leg, uint8_t *p, size_t room)
 {
 	if (LIKELY(!leg->tls))
-		return recv(leg->fd, leg->env->read_buffer, LEG_READ_MAX,
-			    UNLIKELY(leg->peeks) ? MSG_PEEK : 0);
-	return leg_receive_tls(leg);
+		return recv(leg->fd, p, room, UNLIKELY(leg->peeks) ? MSG_PEEK : 0);
+	return leg_receive_tls(leg, p, room);
+}
+
+/*
+ * As recv(), but -1 also for a negative enum err, which goes to *bad. At most LEG_READ_MAX bytes
+ * are inflated a turn; the rest comes again at once.
+ */
+static ssize_t leg_receive_zip(struct leg *leg, int *bad)
+{
+	bool waited = zstream_has_pending(leg->zip);
+	uint8_t *p = leg->env->read_buffer;
+	ssize_t n;
+
+	if (zstream_is_dead(leg->zip)) /* last words, which nobody reads */
+		return leg_receive_plain(leg, p, LEG_READ_MAX);
+	if (!waited) {
+		n = leg_receive_plain(leg, p, ZIP_READ);
+		if (n <= 0)
+			return n;
+		*bad = zstream_feed(leg->zip, p, (size_t)n);
+		if (*bad)
+			return -1;
+	}
+	n = zstream_inflate(leg->zip, p, LEG_READ_MAX);
+	if (n < 0)
+		*bad = (int)n;
+	leg->again |= waited || zstream_has_pending(leg->zip); /* TLS may have asked before */
+	errno = EAGAIN;
+	return n > 0 ? n : -1;
+}
+
+static ssize_t leg_receive(struct leg *leg, int *bad)
+{
+	if (LIKELY(!leg->zip))
+		return leg_receive_plain(leg, leg->env->read_buffer, LEG_READ_MAX);
+	return leg_receive_zip(leg, bad);
 }
 
 /* As send(), but takes all that the socket takes. */
@@ -174,9 +221,16 @@ static ssize_t leg_sendv(struct leg *leg, const struct iovec *v, int n)
 static void leg_on_read(struct leg *leg)
 {
 	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
-	ssize_t n = leg_receive(leg);
+	int bad = 0;
+	ssize_t n;
 
-	if (n > 0) {
+	leg->again = false;
+	n = leg_receive(leg, &bad);
+	if (UNLIKELY(leg->again))
+		leg_wake(leg);
+	if (bad) {
+		leg_tell(leg, LEG_CORRUPT, bad);
+	} else if (n > 0) {
 		leg->received += (size_t)n;
 		news.len = (size_t)n;
 		leg->env->fn(leg, &news);
@@ -357,7 +411,9 @@ void leg_close(struct leg *leg)
 	leg->connecting = false;
 	leg->shut_due = false;
 	leg->securing = false;
+	leg->again = false;
 	tls_free(&leg->tls);
+	zstream_free(&leg->zip);
 	if (leg->fd != -1)
 		close(leg->fd);
 	leg->fd = -1;
@@ -380,8 +436,19 @@ void leg_set_read(struct leg *leg, bool on)
 		return;
 	leg->wants_read = on;
 	leg_register(leg);
-	if (on && leg->tls && !leg->securing && leg->events && tls_has_pending(leg->tls))
-		event_active(&leg->ev, EV_READ, 0);
+	if (UNLIKELY(leg->tls || leg->zip))
+		leg_wake(leg);
+}
+
+int leg_compress(struct leg *leg, const uint8_t *rest, size_t len)
+{
+	BUG_ON(leg->zip);
+	leg->zip = zstream_new(LEG_READ_MAX);
+	if (!leg->zip || (len && zstream_feed(leg->zip, rest, len)))
+		return ERR_NOMEM;
+	leg->again |= len > 0;
+	leg_wake(leg);
+	return 0;
 }
 
 void leg_take(struct leg *leg, size_t len)
@@ -416,15 +483,14 @@ static void leg_queue(struct leg *leg, const struct iovec *v, int n, size_t skip
 	}
 }
 
-void leg_writev(struct leg *leg, const struct iovec *v, int n)
+/* These bytes as they go into TLS or the socket. */
+static void leg_put(struct leg *leg, const struct iovec *v, int n)
 {
 	bool was_idle = !leg_backlog(leg);
 	size_t len = 0;
 	ssize_t done = 0;
 	int i;
 
-	if (leg->fd == -1 || leg->error || leg->shut || leg->shut_due)
-		return;
 	for (i = 0; i < n; i++)
 		len += v[i].iov_len;
 	if (was_idle && !leg->connecting && !leg->securing) {
@@ -444,6 +510,33 @@ void leg_writev(struct leg *leg, const struct iovec *v, int n)
 	if (leg_backlog(leg) >= leg->high)
 		leg->full = true;
 	leg_register(leg);
+}
+
+/* One call, one flush: all of it leaves now. */
+static void leg_put_zip(struct leg *leg, const struct iovec *v, int n)
+{
+	struct iovec one;
+	struct buf b;
+
+	buf_init(&b, LEG_OUT_MAX);
+	if (zstream_deflate(leg->zip, v, n, &b)) {
+		leg->error = ENOMEM;
+		leg_register(leg);
+	} else {
+		one = (struct iovec){ .iov_base = b.p, .iov_len = b.len };
+		leg_put(leg, &one, 1);
+	}
+	buf_fini(&b);
+}
+
+void leg_writev(struct leg *leg, const struct iovec *v, int n)
+{
+	if (leg->fd == -1 || leg->error || leg->shut || leg->shut_due)
+		return;
+	if (LIKELY(!leg->zip))
+		leg_put(leg, v, n);
+	else
+		leg_put_zip(leg, v, n);
 }
 
 void leg_shutdown(struct leg *leg)

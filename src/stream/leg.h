@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * leg - one side of a session: a socket, its TLS, and what it has not taken yet.
+ * leg - one side of a session: a socket, its TLS and compression, and what it has not taken yet.
  *
  * Reads into the one buffer that all legs of a process share, writes straight on and keeps
  * only the rest. Knows nothing of units or of the other leg; session.c joins two legs.
@@ -8,8 +8,9 @@
  * Invariants
  *   - leg_is_full() from write-high waiting bytes down to write-low; the session does not
  *     read the other leg meanwhile
- *   - an idle leg owns no buffer
+ *   - an idle leg owns no buffer (but what its TLS and its zlib keep)
  *   - after leg_close() no callback of this leg fires again; leg_* calls do nothing
+ *   - socket -> TLS -> inflate -> LEG_DATA; out holds bytes that are deflated already
  *   - callbacks come from the event loop only, never from inside a leg_* call
  */
 #pragma once
@@ -23,6 +24,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "stream/tls.h"
+#include "stream/zstream.h"
 
 #define LEG_READ_MAX (32 * 1024)
 
@@ -32,7 +34,8 @@ enum leg_event {
 	LEG_DATA,    /* bytes, valid during the call */
 	LEG_DRAINED, /* room again after leg_is_full(), or all has been taken */
 	LEG_EOF,
-	LEG_ERROR /* connection broken or never made; err is the errno */
+	LEG_CORRUPT, /* what the peer compressed cannot be used; err is an enum err. Told once */
+	LEG_ERROR    /* connection broken or never made; err is the errno */
 };
 
 struct leg;
@@ -59,6 +62,7 @@ struct leg {
 	struct leg_env *env; /* borrowed */
 	void *owner;         /* the session; borrowed */
 	struct tls *tls;     /* owned; NULL: in the clear */
+	struct zstream *zip; /* owned; NULL: not compressed */
 	struct list waiting;
 	int64_t progress; /* when the peer last took something, or had nothing to take */
 	struct buf out;   /* not taken yet: from out_at on */
@@ -75,6 +79,7 @@ struct leg {
 	bool securing;         /* in the handshake */
 	bool write_wants_read; /* TLS must read before it can write */
 	bool read_wants_write;
+	bool again; /* something is to be read that no event of the socket will tell of */
 	bool wants_read;
 	bool full;
 	bool shut_due; /* shut down for writing as soon as all is taken */
@@ -94,6 +99,13 @@ void leg_close(struct leg *leg);
  * written. domain as in tls_new(). 0 or ERR_NOMEM.
  */
 int leg_secure(struct leg *leg, struct tls_context *context, const char *domain) MUSTCHECK;
+
+/*
+ * From here on compressed, both ways: what is written, and what is read. rest: the first
+ * compressed bytes, if they came in one read with what went before; they are copied. 0 or
+ * ERR_NOMEM.
+ */
+int leg_compress(struct leg *leg, const uint8_t *rest, size_t len) MUSTCHECK;
 
 void leg_set_read(struct leg *leg, bool on);
 /* These first bytes of what was peeked at are done with. */

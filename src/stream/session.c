@@ -239,7 +239,20 @@ static void session_unhold(void *ctx, struct fifo_entry *e)
 	jobs_forget(s->pool->jobs, e);
 }
 
-const struct lane_ops session_lane_ops = { .emit = session_emit, .unhold = session_unhold };
+static int session_compress(void *ctx, const uint8_t *rest, size_t len)
+{
+	struct session *s = ctx;
+
+	counter_inc(METRIC_SESSIONS_COMPRESSED);
+	log_debug("session compressed sess=%06llx", (unsigned long long)s->id);
+	if (leg_compress(&s->leg[SESSION_CLIENT], NULL, 0))
+		return ERR_NOMEM;
+	return leg_compress(&s->leg[SESSION_SERVER], rest, len);
+}
+
+const struct lane_ops session_lane_ops = { .emit = session_emit,
+					   .unhold = session_unhold,
+					   .compress = session_compress };
 
 /* Takes the newest configuration over, when nothing of the old one is in use. */
 static void session_renew(struct session *s)
@@ -354,6 +367,16 @@ static void session_on_broken(struct session *s, struct leg *leg, const struct l
 	session_end(s, leg->side == SESSION_CLIENT ? "client broke off" : "server broke off");
 }
 
+static void session_on_corrupt(struct session *s, const struct leg *leg, int err)
+{
+	if (s->state == SESSION_CLOSING)
+		return;
+	if (err != ERR_NOMEM)
+		counter_inc(err == ERR_RATIO ? METRIC_COMPRESSION_RATIO
+					     : METRIC_COMPRESSION_CORRUPT);
+	session_fail(s, leg->side, err, err_str(err));
+}
+
 void session_on_leg(struct leg *leg, const struct leg_news *news)
 {
 	struct session *s = leg->owner;
@@ -379,6 +402,9 @@ void session_on_leg(struct leg *leg, const struct leg_news *news)
 		break;
 	case LEG_EOF:
 		session_on_eof(s, leg->side);
+		break;
+	case LEG_CORRUPT:
+		session_on_corrupt(s, leg, news->err);
 		break;
 	case LEG_ERROR:
 		session_on_broken(s, leg, news);
@@ -444,8 +470,12 @@ void session_on_deadline(struct session *s, enum lane_dir dir)
 
 void session_on_slow(struct session *s, struct lane *l)
 {
-	if (lane_let_go(l))
+	int rc = lane_let_go(l);
+
+	if (rc == ERR_NOMEM)
 		session_end(s, err_str(ERR_NOMEM));
+	else if (rc)
+		session_fail(s, l->dir, rc, err_str(rc));
 	else
 		session_settle(s);
 }
