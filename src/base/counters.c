@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/rates.h"
 #include "base/tally.h"
 
 /* What lies in the memfd. Pages that nobody has written take no memory. */
@@ -20,6 +21,8 @@ struct counters_pages {
 	uint64_t key[2];
 	uint32_t used; /* slots up to here have had a process */
 	struct counters_slot slot[COUNTERS_SLOTS];
+	struct rates_cell rates[RATES_CELLS];
+	uint64_t rules[COUNTERS_SLOTS][COUNTERS_RULES][RULE_FIGURE_COUNT];
 	_Alignas(65536) struct tally tally[COUNTERS_SLOTS]; /* whole pages on every machine */
 };
 
@@ -27,6 +30,7 @@ static struct counters_slot private_slot;
 static struct counters_slot *all = &private_slot; /* COUNTERS_SLOTS once mapped */
 static unsigned slots = 1;
 static struct counters_pages *pages; /* NULL until mapped */
+static unsigned own;                 /* slot */
 
 struct counters_slot *counters_mine = &private_slot;
 
@@ -45,6 +49,12 @@ const struct histogram_row histogram_rows[HISTOGRAM_COUNT] = {
 };
 #undef METRIC
 #undef HISTOGRAM
+
+#define RULE_FIGURE(id, k, n, t, h) [RULE_FIGURE_##id] = { k, n, h, RULE_FIGURE_TYPE_##t },
+const struct rule_figure_row rule_figure_rows[RULE_FIGURE_COUNT] = {
+#include "base/rule-figures.def"
+};
+#undef RULE_FIGURE
 
 const unsigned histogram_bounds[HISTOGRAM_BUCKETS] = { 1,   2,   5,    10,   20,   50,   100,
 						       200, 500, 1000, 2000, 3000, 5000, 10000 };
@@ -86,7 +96,9 @@ int counters_map(int fd, unsigned slot)
 	pages = p;
 	all = pages->slot;
 	slots = COUNTERS_SLOTS;
+	own = slot;
 	counters_mine = &all[slot];
+	rates_map(pages->rates);
 	clear_gauges(counters_mine);
 	while (used <= slot && !__atomic_compare_exchange_n(&pages->used, &used, slot + 1, false,
 							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -159,4 +171,38 @@ void counters_histogram_sum(enum histogram_id h, struct counters_histogram *out)
 		out->sum += __atomic_load_n(&from->sum, __ATOMIC_RELAXED);
 		out->count += __atomic_load_n(&from->count, __ATOMIC_RELAXED);
 	}
+}
+
+void counters_rule_add(unsigned row, enum rule_figure f, uint64_t by)
+{
+	if (!pages || row >= COUNTERS_RULES)
+		return;
+	if (rule_figure_rows[f].type == RULE_FIGURE_TYPE_LATEST)
+		__atomic_store_n(&pages->rules[own][row][f], by, __ATOMIC_RELAXED);
+	else
+		bump(&pages->rules[own][row][f], by);
+}
+
+uint64_t counters_rule_sum(unsigned row, enum rule_figure f)
+{
+	uint64_t sum = 0, v;
+	unsigned i;
+
+	for (i = 0; pages && row < COUNTERS_RULES && i < pages->used; i++) {
+		v = __atomic_load_n(&pages->rules[i][row][f], __ATOMIC_RELAXED);
+		if (rule_figure_rows[f].type == RULE_FIGURE_TYPE_LATEST)
+			sum = MAX_OF(sum, v);
+		else
+			sum += v;
+	}
+	return sum;
+}
+
+void counters_rule_clear(unsigned row)
+{
+	unsigned i, f;
+
+	for (i = 0; pages && row < COUNTERS_RULES && i < pages->used; i++)
+		for (f = 0; f < RULE_FIGURE_COUNT; f++)
+			__atomic_store_n(&pages->rules[i][row][f], 0, __ATOMIC_RELAXED);
 }

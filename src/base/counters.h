@@ -6,7 +6,9 @@
  * slot and `web` reads them all, so no figure is lost when a process dies. A restarted
  * process takes its predecessor's slot: counters go on, gauges start at 0. Single writer
  * per slot, relaxed atomics; before counters_map() everything goes to a private slot.
- * The same memory carries a tally (tally.h) for each slot and the key of its hashes.
+ * The same memory carries a tally (tally.h) for each slot, the key of its hashes, the cells of
+ * rates (rates.h), and for each slot the figures of rules (rule-figures.def). Which row of these
+ * is which rule's, the configuration says.
  */
 #pragma once
 
@@ -32,6 +34,18 @@ enum histogram_id {
 
 enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE };
 
+enum rule_figure {
+#define RULE_FIGURE(id, key, name, type, help) RULE_FIGURE_##id,
+#include "base/rule-figures.def"
+#undef RULE_FIGURE
+	RULE_FIGURE_COUNT
+};
+
+/* LATEST: the largest counts, the others are added up. */
+enum rule_figure_type { RULE_FIGURE_TYPE_COUNTER, RULE_FIGURE_TYPE_LATEST };
+
+/* Rows for rules: two generations of as many rules as there may be. */
+#define COUNTERS_RULES    8192
 #define COUNTERS_SLOTS    80 /* master, web, media, scaler, box and up to 75 proxies */
 #define HISTOGRAM_BUCKETS 14
 
@@ -86,6 +100,23 @@ static inline void counter_set(enum metric m, uint64_t value)
 }
 
 void counter_observe(enum histogram_id h, uint64_t ms);
+
+/* --- rules: of the mapped pages; before counters_map() nothing is counted ---------------- */
+
+/* LATEST is set to `by`. */
+void counters_rule_add(unsigned row, enum rule_figure f, uint64_t by);
+/* Over all slots. */
+uint64_t counters_rule_sum(unsigned row, enum rule_figure f);
+/* All slots' figures of a row become 0: for a row that becomes another rule's. */
+void counters_rule_clear(unsigned row);
+
+struct rule_figure_row {
+	const char *key;
+	const char *name;
+	const char *help;
+	enum rule_figure_type type;
+};
+extern const struct rule_figure_row rule_figure_rows[RULE_FIGURE_COUNT];
 
 /* Sum over all slots. Reads the private slot where nothing is mapped. */
 uint64_t counters_sum(enum metric m);
