@@ -15,7 +15,17 @@
 #include "conf/value.h"
 
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
-static const char *const action_words[] = { "thumbnail", "pass", NULL };
+#define ACTION(id, name, help) name,
+static const char *const action_words[] = {
+#include "conf/actions.def"
+	NULL
+};
+#undef ACTION
+#define ACTION(id, name, help) help,
+static const char *const action_helps[] = {
+#include "conf/actions.def"
+};
+#undef ACTION
 static const char *const caps_words[] = { "strip", "rewrite", NULL };
 static const char *const compress_words[] = { "strip", "relay", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
@@ -92,6 +102,11 @@ const struct conf_option conf_options[] = {
 #include "conf/options.def"
 };
 const size_t conf_options_n = ARRAY_SIZE(conf_options);
+
+const char *conf_action_help(enum conf_action action)
+{
+	return action_helps[action];
+}
 
 const struct conf_option *conf_option_find(enum conf_section section, const char *name)
 {
@@ -238,15 +253,18 @@ struct conf_service *conf_add_service(struct conf *c)
 
 bool conf_link(struct conf *c)
 {
-	bool all = true, links = false;
+	bool all = true, links = false, strips = c->default_action == CONF_ACTION_STRIP;
 	size_t i, k;
 
+	for (i = 0; i < c->rules_n; i++)
+		strips |= c->rules[i].action == CONF_ACTION_STRIP;
 	for (k = 0; k < c->profiles_n; k++)
 		links |= c->profiles[k].links;
 	for (i = 0; i < c->listens_n; i++) {
 		struct conf_listen *l = &c->listens[i];
 
 		l->links = links;
+		l->strips = strips;
 		l->profile_ref = NULL;
 		for (k = 0; k < c->profiles_n; k++)
 			if (strcmp(c->profiles[k].name, l->profile) == 0)
@@ -349,6 +367,9 @@ void conf_unref(struct conf **cp)
 	*cp = NULL;
 	if (!c || --c->refs)
 		return;
+	if (c->compiled_free)
+		c->compiled_free(&c->compiled);
+	conf_free_rules(c);
 	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
 		for (i = 0; i < conf_section_count(c, s); i++)
 			conf_clear(s, conf_section_at(c, s, i));

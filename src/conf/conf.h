@@ -13,11 +13,17 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/picture.h"
+#include "conf/rules.h"
 
 /* Which lane; also bits of conf_listen.directions (1 << LANE_x). */
 enum lane_dir { LANE_C2S, LANE_S2C };
 
-enum conf_action { CONF_ACTION_THUMBNAIL, CONF_ACTION_PASS };
+enum conf_action {
+#define ACTION(id, name, help) CONF_ACTION_##id,
+#include "conf/actions.def"
+#undef ACTION
+	CONF_ACTION_COUNT
+};
 enum conf_compression { CONF_COMPRESSION_STRIP, CONF_COMPRESSION_RELAY };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
@@ -91,7 +97,8 @@ struct conf_profile {
 struct conf_listen {
 	char *name;
 	const struct conf_profile *profile_ref; /* the profile that `profile` names */
-	bool links; /* a profile that may be chosen here has links; set by conf_link() */
+	bool strips; /* a rule, or default-action, may strip; set by conf_link() */
+	bool links;  /* a profile that may be chosen here has links; set by conf_link() */
 	/* What read.c found in the files, for processes that may not read them; secret. */
 	struct conf_list keys; /* of certificates, PEM, in order */
 	char *upstream_cas;    /* of upstream-ca, PEM; NULL: the system's */
@@ -156,7 +163,18 @@ struct conf {
 	struct conf_service *services; /* owned; at least one once it was read */
 	size_t services_n;
 	struct conf_limits limits;
+	struct conf_rule *rules; /* owned; of the first that matches */
+	size_t rules_n;
+	struct conf_file *files; /* owned; that rules name */
+	size_t files_n;
+	/* The rules ready for use (rule/rule.h), where somebody has made them; freed with the rest.
+	 */
+	void *compiled;
+	void (*compiled_free)(void **compiled);
 };
+
+/* What actions do, for the manual. */
+const char *conf_action_help(enum conf_action action);
 
 /* All defaults, the built-in profiles, no listener; NULL when out of memory. One reference. */
 struct conf *conf_new(void) MUSTCHECK;

@@ -7,6 +7,9 @@
  *   each row of options.def, in order, for each struct of its section
  *   for each listener its keys, a list, and its authorities, a text
  *   the key that signs uploads and the box's certificate, texts
+ *   u32 rules; for each its name, profile, u32 action, mode, row, conditions, and for each of
+ *   those its name and entries, a list
+ *   u32 list files; for each its path and its text
  *   hash of all that
  *
  * Numbers in host order; a text is u32 length and bytes; a list u32 number and texts.
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/hash.h"
 #include "conf/value.h"
 
@@ -114,6 +118,49 @@ static int put_upload_secrets(const struct conf_upload *u, enum generation_for r
 	return rc ? rc : put_text(out, pem ? u->pem : "");
 }
 
+/* Who may not see secrets needs no rules either, but for names and rows. */
+static int put_rule(const struct conf_rule *r, bool whole, struct buf *out)
+{
+	size_t i, n = whole ? r->conditions_n : 0;
+	int rc = put_text(out, r->name);
+
+	if (!rc)
+		rc = put_text(out, whole ? r->profile : "");
+	if (!rc)
+		rc = put_u32(out, (size_t)r->action);
+	if (!rc)
+		rc = put_u32(out, r->shadow);
+	if (!rc)
+		rc = put_u32(out, r->row);
+	if (!rc)
+		rc = put_u32(out, n);
+	for (i = 0; i < n && !rc; i++) {
+		struct conf_list entries = { .v = r->conditions[i].v, .n = r->conditions[i].n };
+
+		rc = put_text(out, r->conditions[i].name);
+		if (!rc)
+			rc = put_list(out, &entries);
+	}
+	return rc;
+}
+
+static int put_rules(const struct conf *c, bool whole, struct buf *out)
+{
+	size_t i, files = whole ? c->files_n : 0;
+	int rc = put_u32(out, c->rules_n);
+
+	for (i = 0; i < c->rules_n && !rc; i++)
+		rc = put_rule(&c->rules[i], whole, out);
+	if (!rc)
+		rc = put_u32(out, files);
+	for (i = 0; i < files && !rc; i++) {
+		rc = put_text(out, c->files[i].path);
+		if (!rc)
+			rc = put_text(out, c->files[i].text);
+	}
+	return rc;
+}
+
 static int put_all(const struct conf *c, enum generation_for reader, struct buf *out)
 {
 	struct conf *fields = (struct conf *)(uintptr_t)c; /* read only here */
@@ -139,7 +186,9 @@ static int put_all(const struct conf *c, enum generation_for reader, struct buf 
 	}
 	for (i = 0; i < c->listens_n && !rc; i++)
 		rc = put_secrets(&c->listens[i], reader == GENERATION_FOR_PROXY, out);
-	return rc ? rc : put_upload_secrets(&c->upload, reader, out);
+	if (!rc)
+		rc = put_upload_secrets(&c->upload, reader, out);
+	return rc ? rc : put_rules(c, reader == GENERATION_FOR_PROXY, out);
 }
 
 int generation_print(const struct conf *c, enum generation_for reader, struct buf *out)
@@ -288,6 +337,72 @@ static void get_services(struct reader *r, struct conf *c, uint32_t n)
 			r->error = ERR_NOMEM;
 }
 
+static void get_condition(struct reader *r, struct conf_rule *rule)
+{
+	char *name = get_text(r);
+	struct conf_condition *c = name ? conf_add_condition(rule, name) : NULL;
+	struct conf_list entries = { 0 };
+
+	if (name && !c)
+		r->error = ERR_NOMEM;
+	free(name);
+	get_list(r, CONF_ENTRIES_MAX, &entries);
+	if (c) {
+		c->v = entries.v;
+		c->n = entries.n;
+	} else {
+		free(entries.v); /* without entries: an error came before them */
+	}
+}
+
+static void get_rule(struct reader *r, struct conf *c)
+{
+	char *name = get_text(r), *profile = get_text(r);
+	uint32_t action = get_u32(r), shadow = get_u32(r), row = get_u32(r), n = get_u32(r), i;
+	struct conf_rule *rule = !r->error ? conf_add_rule(c, name) : NULL;
+
+	free(name);
+	if (!r->error && !rule)
+		r->error = ERR_NOMEM;
+	if (!r->error && (action >= CONF_ACTION_COUNT || shadow > 1 || row >= COUNTERS_RULES ||
+			  n > CONF_CONDITIONS_MAX))
+		r->error = ERR_BAD_MESSAGE;
+	if (r->error) {
+		free(profile);
+		return;
+	}
+	free(rule->profile);
+	rule->profile = profile;
+	rule->action = (int)action;
+	rule->shadow = shadow;
+	rule->row = row;
+	for (i = 0; i < n && !r->error; i++)
+		get_condition(r, rule);
+}
+
+static void get_rules(struct reader *r, struct conf *c)
+{
+	uint32_t i, n = get_u32(r);
+	char *path, *text;
+
+	if (!r->error && n > CONF_RULES_MAX)
+		r->error = ERR_BAD_MESSAGE;
+	for (i = 0; i < n && !r->error; i++)
+		get_rule(r, c);
+	n = get_u32(r);
+	if (!r->error && n > CONF_FILES_MAX)
+		r->error = ERR_BAD_MESSAGE;
+	for (i = 0; i < n && !r->error; i++) {
+		path = get_text(r);
+		text = get_text(r);
+		if (r->error)
+			free(text);
+		else if (!conf_add_file(c, path, text, strlen(text)))
+			r->error = ERR_NOMEM;
+		free(path);
+	}
+}
+
 static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32_t profiles)
 {
 	size_t built_in = c->profiles_n;
@@ -334,6 +449,8 @@ static void get_all(struct reader *r, struct conf *c)
 		get_secrets(r, &c->listens[i]);
 	c->upload.key = get_optional(r);
 	c->upload.pem = get_optional(r);
+	if (!r->error)
+		get_rules(r, c);
 	if (!r->error && (r->left || !conf_link(c)))
 		r->error = ERR_BAD_MESSAGE;
 }

@@ -12,10 +12,12 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
-#define GENERATION_MAX (16 * 1024 * 1024)
+#define GENERATION_MAX (96 * 1024 * 1024) /* mostly list files */
 
-/* Whose secrets are in it: the listeners' keys and authorities, the box's certificate, and for both
- * the key that signs uploads. */
+/*
+ * Whose secrets are in it: the listeners' keys and authorities, the box's certificate, and for both
+ * the key that signs uploads. What rules say is only for who sees streams.
+ */
 enum generation_for { GENERATION_FOR_OTHERS, GENERATION_FOR_PROXY, GENERATION_FOR_BOX };
 
 /* Appends c to buf, which should allow GENERATION_MAX: 0, ERR_FULL or ERR_NOMEM. */

@@ -23,29 +23,19 @@
 #include "conf/certificate.h"
 #include "conf/hint.h"
 #include "conf/overlong.h"
+#include "conf/reading.h"
 #include "conf/secret.h"
 #include "conf/value.h"
 
 #define PROBLEMS_MAX 200
 #define NAME_MAX_LEN 64
 #define GROUPS_MAX   64 /* listeners, profiles, and services */
-#define PATH_LEN     160
-
-struct reading {
-	const struct conf_source *src;
-	struct conf *conf;
-	config_t file;
-	struct conf_problems *problems;
-	char *dir; /* owned: the file's folder, where includes are looked for; NULL without a file
-		    */
-	bool nomem;
-};
 
 /* --- problems -------------------------------------------------------------------------- */
 
-static void problem_add(struct reading *r, const char *where, const char *path, const char *what)
+static void problems_add(struct reading *r, struct conf_problems *p, const char *where,
+			 const char *path, const char *what)
 {
-	struct conf_problems *p = r->problems;
 	char *line;
 	char **v;
 
@@ -61,6 +51,11 @@ static void problem_add(struct reading *r, const char *where, const char *path, 
 		return;
 	}
 	p->v[p->n++] = line;
+}
+
+static void problem_add(struct reading *r, const char *where, const char *path, const char *what)
+{
+	problems_add(r, r->problems, where, path, what);
 }
 
 void conf_problems_free(struct conf_problems *p)
@@ -87,20 +82,42 @@ static void file_print(const struct reading *r, const char *file, char out[512])
 		snprintf(out, 512, "%s/%s", r->dir, file);
 }
 
-static void problem_at(struct reading *r, const config_setting_t *s, const char *path,
-		       const char *fmt, ...) PRINTF_LIKE(4, 5);
-static void problem_at(struct reading *r, const config_setting_t *s, const char *path,
-		       const char *fmt, ...)
+static void place_print(const struct reading *r, const config_setting_t *s, char out[544])
 {
-	char file[512], where[544], what[640];
-	va_list ap;
+	char file[512];
 
 	file_print(r, config_setting_source_file(s), file);
-	snprintf(where, sizeof(where), "%s:%u", file, config_setting_source_line(s));
+	snprintf(out, 544, "%s:%u", file, config_setting_source_line(s));
+}
+
+void reading_problem(struct reading *r, const config_setting_t *s, const char *path,
+		     const char *fmt, ...)
+{
+	char where[544], what[640];
+	va_list ap;
+
+	place_print(r, s, where);
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	problem_add(r, where, path, what);
+}
+
+void reading_warning(struct reading *r, const config_setting_t *s, const char *path,
+		     const char *fmt, ...)
+{
+	char where[544], what[640] = "warning: ";
+	size_t len = strlen(what);
+	va_list ap;
+
+	place_print(r, s, where);
+	va_start(ap, fmt);
+	vsnprintf(what + len, sizeof(what) - len, fmt, ap);
+	va_end(ap);
+	if (r->src->warnings)
+		problems_add(r, r->src->warnings, where, path, what);
+	else
+		log_warning("%s: %s: %s", where, path, what + len);
 }
 
 /* The last -o that sets this path, or NULL. */
@@ -140,7 +157,7 @@ static void problem_with(struct reading *r, const char *path, const char *what)
 		snprintf(where, sizeof(where), "-o %s", path);
 		problem_add(r, where, "", what);
 	} else if (s) {
-		problem_at(r, s, path, "%s", what);
+		reading_problem(r, s, path, "%s", what);
 	} else {
 		problem_add(r, r->src->file ? r->src->file : "command line", path, what);
 	}
@@ -181,13 +198,13 @@ static const char *scalar_text(struct reading *r, const struct conf_option *o,
 		break;
 	}
 	if (boolean)
-		problem_at(r, s, path, "true or false is needed, without quotes");
+		reading_problem(r, s, path, "true or false is needed, without quotes");
 	else if (numeric)
-		problem_at(r, s, path,
-			   "a whole number, or a text in quotes with its unit, is needed");
+		reading_problem(r, s, path,
+				"a whole number, or a text in quotes with its unit, is needed");
 	else
-		problem_at(r, s, path, "a text in quotes is needed%s",
-			   is_list(o) ? ", or a list of them" : "");
+		reading_problem(r, s, path, "a text in quotes is needed%s",
+				is_list(o) ? ", or a list of them" : "");
 	return NULL;
 }
 
@@ -206,13 +223,13 @@ static void read_list(struct reading *r, const struct conf_option *o, void *fiel
 
 		rc = text ? value_add(o, field, text, &bad) : 0;
 		if (rc && rc != ERR_NOMEM)
-			problem_at(r, e, path, "%s", bad.text);
+			reading_problem(r, e, path, "%s", bad.text);
 	}
 	if (rc == ERR_NOMEM)
 		r->nomem = true;
 	/* A list that was given must have its entries; wrong ones have been named already. */
 	else if ((n == 0 || (uint64_t)n > o->max) && value_check_entries(o, field, &msg))
-		problem_at(r, s, path, "%s", msg.text);
+		reading_problem(r, s, path, "%s", msg.text);
 }
 
 static void read_value(struct reading *r, const struct conf_option *o, void *field,
@@ -240,7 +257,7 @@ static void read_value(struct reading *r, const struct conf_option *o, void *fie
 	if (rc == ERR_NOMEM)
 		r->nomem = true;
 	else if (rc)
-		problem_at(r, s, path, "%s", msg.text);
+		reading_problem(r, s, path, "%s", msg.text);
 }
 
 static void read_services(struct reading *r, const config_setting_t *list, const char *prefix);
@@ -266,7 +283,7 @@ static void read_group(struct reading *r, enum conf_section section, size_t inde
 			read_services(r, s, path);
 		} else {
 			hint_unknown(what, section, config_setting_name(s));
-			problem_at(r, s, path, "%s", what);
+			reading_problem(r, s, path, "%s", what);
 		}
 	}
 }
@@ -277,14 +294,14 @@ static void read_services(struct reading *r, const config_setting_t *list, const
 	int i;
 
 	if (!config_setting_is_list(list)) {
-		problem_at(r, list, prefix, "a list of groups is needed: ( { ... }, { ... } )");
+		reading_problem(r, list, prefix, "a list of groups is needed: ( { ... }, { ... } )");
 		return;
 	}
 	for (i = 0; i < config_setting_length(list) && !r->nomem; i++) {
 		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
 
 		if (!config_setting_is_group(s) || i >= GROUPS_MAX)
-			problem_at(r, s, prefix, "a group is needed, at most %d of them",
+			reading_problem(r, s, prefix, "a group is needed, at most %d of them",
 				   GROUPS_MAX);
 		else if (!conf_add_service(r->conf))
 			r->nomem = true;
@@ -324,14 +341,14 @@ static void read_named(struct reading *r, enum conf_section section, const confi
 
 		snprintf(prefix, sizeof(prefix), "%s.%s", conf_section_name(section), name);
 		if (!config_setting_is_group(s)) {
-			problem_at(r, s, prefix, "a group is needed: %s = { ... }", name);
+			reading_problem(r, s, prefix, "a group is needed: %s = { ... }", name);
 			continue;
 		}
 		index = strlen(name) <= NAME_MAX_LEN ? named_index(r, section, name) : SIZE_MAX;
 		if (index == SIZE_MAX)
-			problem_at(r, s, prefix,
-				   "name of more than %d bytes, or more than %d groups",
-				   NAME_MAX_LEN, GROUPS_MAX);
+			reading_problem(r, s, prefix,
+					"name of more than %d bytes, or more than %d groups",
+					NAME_MAX_LEN, GROUPS_MAX);
 		else
 			read_group(r, section, index, s, prefix);
 	}
@@ -361,11 +378,13 @@ static void read_root(struct reading *r)
 
 		if (o) {
 			read_value(r, o, conf_field(r->conf, o), s, name);
+		} else if (strcmp(name, "rules") == 0) {
+			reading_rules(r, s);
 		} else if (section == CONF_GLOBAL) {
 			hint_unknown(what, CONF_GLOBAL, name);
-			problem_at(r, s, name, "%s", what);
+			reading_problem(r, s, name, "%s", what);
 		} else if (!config_setting_is_group(s)) {
-			problem_at(r, s, name, "a group is needed: %s = { ... }", name);
+			reading_problem(r, s, name, "a group is needed: %s = { ... }", name);
 		} else if (section == CONF_LISTEN || section == CONF_PROFILE) {
 			read_named(r, section, s);
 		} else {
@@ -754,6 +773,8 @@ static void check_all(struct reading *r)
 	check_upload(r);
 	for (i = 0; i < r->conf->listens_n; i++)
 		check_listen(r, i);
+	if (r->conf->rules_n)
+		reading_check_rules(r);
 	if (limits->write_low >= limits->write_high)
 		problem_with(r, "limits.write-low", "must be less than write-high");
 	if (limits->breaker_open > limits->breaker_max)
