@@ -16,12 +16,13 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "conf/conf.h"
 
-#define ANSWER_MAX (1024 * 1024)
+#define ANSWER_MAX (4 * 1024 * 1024)
 #define PATIENCE_S 30
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_AWAY = 69 };
@@ -40,6 +41,7 @@ static const char help[] =
 	"\n"
 	"Commands:\n"
 	"  status    what runs, since when, and the main figures\n"
+	"  rules     every rule with what it has done\n"
 	"  reload    read the configuration again; the old one stays if anything is wrong\n"
 	"\n"
 	"  -s, --socket SOCKET   control socket of insetd\n"
@@ -174,6 +176,30 @@ static void print_status(json_t *root)
 		printf("%-18s %lld\n", key, (long long)json_integer_value(v));
 }
 
+static void print_rules(json_t *root)
+{
+	json_t *o;
+	size_t i;
+
+	printf("%9s %9s %10s %9s %10s  %-16s %-9s %s\n", "matches", "shadow", "thumbnails",
+	       "failures", "ms", "last match (UTC)", "action", "rule");
+	json_array_foreach(json_object_get(root, "rules"), i, o)
+	{
+		time_t last = (time_t)number_of(o, "last");
+		char when[32] = "never";
+		struct tm tm;
+
+		if (last && gmtime_r(&last, &tm))
+			strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+		printf("%9lld %9lld %10lld %9lld %10lld  %-16s %-9s %s%s\n",
+		       number_of(o, "matches"), number_of(o, "shadow"), number_of(o, "thumbnails"),
+		       number_of(o, "failures"), number_of(o, "microseconds") / 1000, when,
+		       text_of(o, "action"), text_of(o, "name"),
+		       strcmp(text_of(o, "mode"), "shadow") == 0 ? " (shadow)" : "");
+	}
+	printf("default-action %s\n", text_of(root, "default-action"));
+}
+
 static int show(const char *command, json_t *root, bool as_json)
 {
 	bool ok = json_is_true(json_object_get(root, "ok"));
@@ -189,6 +215,8 @@ static int show(const char *command, json_t *root, bool as_json)
 		fprintf(stderr, "insetctl: %s refused\n", command);
 	} else if (strcmp(command, "status") == 0) {
 		print_status(root);
+	} else if (strcmp(command, "rules") == 0) {
+		print_rules(root);
 	} else {
 		printf("reloaded, generation %lld\n", number_of(root, "generation"));
 	}
@@ -240,7 +268,8 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc)
 		return usage(optind == argc ? "no command" : "one command at a time");
 	command = argv[optind];
-	if (strcmp(command, "status") != 0 && strcmp(command, "reload") != 0)
+	if (strcmp(command, "status") != 0 && strcmp(command, "rules") != 0 &&
+	    strcmp(command, "reload") != 0)
 		return usage("no such command");
 	return run(path, command, as_json);
 }

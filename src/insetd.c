@@ -29,8 +29,10 @@
 #include "filter/filter.h"
 #include "master/master.h"
 #include "media/service.h"
+#include "rule/rule.h"
 #include "stream/proxy.h"
 #include "web/web.h"
+#include "xmpp/outline.h"
 
 #define OVERRIDES_MAX 256
 #define DEFAULT_FILE  SYSCONFDIR "/inset/inset.conf"
@@ -141,6 +143,10 @@ static void print_metrics(void)
 		printf("inset_%s\t%s\t%s\t%s\n", metric_rows[i].name,
 		       metric_rows[i].type == METRIC_TYPE_GAUGE ? "gauge" : "counter",
 		       metric_rows[i].labels, metric_rows[i].help);
+	for (i = 0; i < RULE_FIGURE_COUNT; i++)
+		printf("inset_%s\t%s\trule\t%s\n", rule_figure_rows[i].name,
+		       rule_figure_rows[i].type == RULE_FIGURE_TYPE_LATEST ? "gauge" : "counter",
+		       rule_figure_rows[i].help);
 	for (i = 0; i < HISTOGRAM_COUNT; i++)
 		printf("inset_%s\thistogram\t\t%s\n", histogram_rows[i].name,
 		       histogram_rows[i].help);
@@ -265,7 +271,7 @@ static void print_problems(const struct conf_problems *p)
 int main(int argc, char **argv)
 {
 	struct command command = { .role = -1 };
-	struct conf_problems problems = { 0 };
+	struct conf_problems problems = { 0 }, warnings = { 0 };
 	struct conf *conf = NULL;
 	int code = command_parse(&command, argc, argv);
 
@@ -277,6 +283,9 @@ int main(int argc, char **argv)
 
 	command.source.overrides = command.overrides;
 	command.source.check_filter = check_filter;
+	command.source.check_rules = rule_check;
+	if (command.test)
+		command.source.warnings = &warnings;
 	if (!command.source.file && !command.source.listen) {
 		command.source.file = DEFAULT_FILE;
 		if (access(DEFAULT_FILE, F_OK) == -1) {
@@ -287,7 +296,10 @@ int main(int argc, char **argv)
 			return EXIT_INPUT;
 		}
 	}
+	outline_setup(); /* libxml2 reads the rules' XPath */
 	code = conf_read(&command.source, &conf, &problems);
+	print_problems(&warnings);
+	conf_problems_free(&warnings);
 	if (code) {
 		print_problems(&problems);
 		conf_problems_free(&problems);

@@ -60,20 +60,24 @@ static bool is_placeholder(const struct outline *o, int thumbnail)
 	return false;
 }
 
+bool source_is_thumbnail(const struct outline *o, int root, int i)
+{
+	const struct outline_element *e = &o->elements[i];
+
+	if (e->parent == root && strcmp(e->local, "data") == 0 &&
+	    (strcmp(e->ns, NS_IBB) == 0 || (strcmp(e->ns, NS_BOB) == 0 && is_picture_data(o, i))))
+		return true;
+	return is_thumbnail(e);
+}
+
 static bool has_thumbnail(const struct outline *o, int root)
 {
 	size_t i, end = o->elements[root].end_end;
 
-	for (i = (size_t)root + 1; i < o->elements_n && o->elements[i].start < end; i++) {
-		const struct outline_element *e = &o->elements[i];
-
-		if (e->parent == root && strcmp(e->local, "data") == 0 &&
-		    (strcmp(e->ns, NS_IBB) == 0 ||
-		     (strcmp(e->ns, NS_BOB) == 0 && is_picture_data(o, (int)i))))
+	for (i = (size_t)root + 1; i < o->elements_n && o->elements[i].start < end; i++)
+		if (source_is_thumbnail(o, root, (int)i) &&
+		    !(is_thumbnail(&o->elements[i]) && is_placeholder(o, (int)i)))
 			return true;
-		if (is_thumbnail(e) && !is_placeholder(o, (int)i))
-			return true;
-	}
 	return false;
 }
 
@@ -319,8 +323,6 @@ const char *source_find(const struct outline *o, int root, bool links, const str
 	*out = (struct sources){ .root = root };
 	if (!type_is_eligible(o, root))
 		return "type";
-	if (has_thumbnail(o, root))
-		return "thumbnail-there";
 	for (x = outline_child(o, root, NS_OOB, "x", 0); x != -1;
 	     x = outline_child(o, root, NS_OOB, "x", x + 1))
 		add_oob(&f, x);
@@ -328,6 +330,8 @@ const char *source_find(const struct outline *o, int root, bool links, const str
 	add_sharings(&f, SOURCE_SFS);
 	if (!f.first && links)
 		add_link(&f);
+	if (has_thumbnail(o, root))
+		return "thumbnail-there"; /* the sources are for rules that strip */
 	if (!out->n)
 		return "no-source";
 	out->delayed = is_delayed(o, root);

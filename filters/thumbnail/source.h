@@ -36,10 +36,14 @@ struct sources {
 
 /*
  * NULL and the usable sources, in order, at most conf->limits.urls; or why there is none:
- * "type", "thumbnail-there", "no-source". links: the body counts, where nothing else does.
+ * "type", "thumbnail-there" (with the sources, if any), "no-source". links: the body counts, where
+ * nothing else does.
  */
 const char *source_find(const struct outline *o, int root, bool links, const struct conf *conf,
 			struct arena *a, struct sources *out);
+
+/* Is this element of the message a thumbnail, or a placeholder for one? */
+bool source_is_thumbnail(const struct outline *o, int root, int element);
 
 /* Messages that are forwarded in the unit: carbons, archive results, plain forwards. The first
  * behind index `from`, or -1. */

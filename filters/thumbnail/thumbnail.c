@@ -19,6 +19,7 @@
 #include "thumbnail/formats.h"
 #include "thumbnail/offer.h"
 #include "thumbnail/source.h"
+#include "thumbnail/strip.h"
 
 /* The names of namespaces themselves are no constant expressions; the tests compare. */
 #define NEEDLE_OOB     "jabber:x:oob"
@@ -26,6 +27,10 @@
 #define NEEDLE_SFS     "urn:xmpp:sfs:0"
 #define NEEDLE_LINK    ">http" /* a body that begins with an address */
 #define NEEDLE_FORWARD "urn:xmpp:forward:0"
+/* Thumbnails that a rule may take out, wherever there is no address. */
+#define NEEDLE_THUMBS "urn:xmpp:thumbs:"
+#define NEEDLE_BOB    "urn:xmpp:bob"
+#define NEEDLE_IBB    "http://jabber.org/protocol/ibb"
 
 /* No smaller thumbnail is asked for than a profile may ask for. */
 #define SMALLEST 512
@@ -36,11 +41,12 @@ struct thumbnail {
 	size_t next;                 /* source to try next */
 	const struct source *source; /* whose thumbnail is being made */
 	const struct conf_profile *profile;
-	bool smaller;   /* a smaller one has been asked for already */
-	bool publishes; /* filter bob will answer for its cid */
+	struct rule_case rules; /* what they make of that source */
+	bool smaller;           /* a smaller one has been asked for already */
+	bool publishes;         /* filter bob will answer for its cid */
 };
 
-/* File offers with a thumbnail: with twins = true alone. See offer.h. */
+/* File offers with a thumbnail: with twins = true, or where a rule may strip. See offer.h. */
 #define OFFER_WANT(lane, ns)                                                                       \
 	{                                                                                          \
 		.kind = UNIT_IQ, .dirs = 1u << (lane), .iq_types = 1u << IQ_SET, .child_ns = (ns), \
@@ -61,6 +67,12 @@ static const struct filter_want wants[] = {
 	WANT(S2C, NEEDLE_SFS),
 	WANT(S2C, NEEDLE_LINK),
 	WANT(S2C, NEEDLE_FORWARD),
+	WANT(C2S, NEEDLE_THUMBS),
+	WANT(C2S, NEEDLE_BOB),
+	WANT(C2S, NEEDLE_IBB),
+	WANT(S2C, NEEDLE_THUMBS),
+	WANT(S2C, NEEDLE_BOB),
+	WANT(S2C, NEEDLE_IBB),
 	OFFER_WANT(LANE_C2S, "http://jabber.org/protocol/si"),
 	OFFER_WANT(LANE_C2S, "urn:xmpp:jingle:0"),
 	OFFER_WANT(LANE_C2S, "urn:xmpp:jingle:1"),
@@ -73,9 +85,13 @@ static const struct filter_want wants[] = {
 static bool thumbnail_wants_row(const struct conf_listen *listen, const struct filter_want *want)
 {
 	if (want->kind == UNIT_IQ)
-		return (listen->directions & want->dirs) && listen->profile_ref->twins;
+		return (listen->directions & want->dirs) &&
+		       (listen->profile_ref->twins || listen->strips);
 	if (strcmp(want->needle, NEEDLE_FORWARD) == 0)
 		return listen->forwarded;
+	if (strcmp(want->needle, NEEDLE_THUMBS) == 0 || strcmp(want->needle, NEEDLE_BOB) == 0 ||
+	    strcmp(want->needle, NEEDLE_IBB) == 0)
+		return listen->strips && (listen->directions & want->dirs);
 	return (listen->directions & want->dirs) &&
 	       (listen->links || strcmp(want->needle, NEEDLE_LINK) != 0);
 }
@@ -90,23 +106,33 @@ static bool has_filter(const struct conf_listen *listen, const char *name)
 	return false;
 }
 
+/* What a profile lacks here; NULL: nothing. thumbs0 only names the data: somebody must have them. */
+static const char *profile_lacks(const struct conf_profile *p, const struct conf *conf,
+				 const struct conf_listen *listen)
+{
+	if ((p->formats & 1u << CONF_FORMAT_HTTP) && !conf->upload.public_url[0])
+		return "format http of profile \"%.64s\" needs a box: upload.public-url";
+	if (!(p->formats & 1u << CONF_FORMAT_THUMBS0) || has_filter(listen, "bob") ||
+	    p->formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
+		return NULL;
+	return "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
+	       "filter bob is needed, too";
+}
+
 static int thumbnail_check(const struct conf *conf, const struct conf_listen *listen,
 			   struct err_msg *msg)
 {
-	uint32_t formats = listen->profile_ref->formats;
+	const struct conf_profile *p = listen->profile_ref;
+	const char *lacks = profile_lacks(p, conf, listen);
+	size_t i, k;
 
-	if ((formats & 1u << CONF_FORMAT_HTTP) && !conf->upload.public_url[0])
-		return err_msg_set(
-			msg, ERR_CONFIG,
-			"format http of profile \"%.64s\" needs a box: upload.public-url",
-			listen->profile);
-	if (!(formats & 1u << CONF_FORMAT_THUMBS0) || has_filter(listen, "bob") ||
-	    formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
-		return 0;
-	return err_msg_set(msg, ERR_CONFIG,
-			   "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
-			   "filter bob is needed, too",
-			   listen->profile);
+	for (i = 0; i < conf->rules_n && !lacks; i++)
+		for (k = 0; k < conf->profiles_n && !lacks; k++) {
+			p = &conf->profiles[k];
+			if (strcmp(p->name, conf->rules[i].profile) == 0)
+				lacks = profile_lacks(p, conf, listen);
+		}
+	return lacks ? err_msg_set(msg, ERR_CONFIG, lacks, p->name) : 0;
 }
 
 /*
@@ -138,34 +164,84 @@ static bool thumbnail_start(struct filter_instance *f, struct filter_unit *u, st
 	return f->host->start_job(f->host->ctx, u, &job);
 }
 
-/* The next source that a rule asks a thumbnail of becomes a job; false if none is left or media is
- * away. */
-static bool thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
-			       struct thumbnail *t)
+static void thumbnail_ask_rules(struct filter_instance *f, struct filter_unit *u,
+				struct thumbnail *t, const struct source *s, bool no_fetch)
+{
+	const struct rule_input in = { .dir = u->dir,
+				       .from = u->from,
+				       .connection = u->connection,
+				       .url = s ? s->url : NULL,
+				       .declared = s ? s->declared : "",
+				       .outline = u->outline,
+				       .root = t->sources.root,
+				       .ns = u->ns,
+				       .no_fetch = no_fetch };
+
+	(void)rule_before(&t->rules, f->conf, f->listen, f->host->rules, &in);
+}
+
+static enum filter_verdict thumbnail_strip(struct filter_unit *u, struct thumbnail *t)
+{
+	int n = strip_message(u, t->sources.root);
+
+	if (n < 0)
+		*u->edits = (struct edits){ 0 }; /* all of them, or none */
+	if (n <= 0)
+		return FILTER_PASS;
+	counter_add(METRIC_STRIPPED, (uint64_t)n);
+	return FILTER_EDIT;
+}
+
+/* Can the rules' profile do anything for this source? */
+static bool thumbnail_fits(const struct filter_instance *f, const struct filter_unit *u,
+			   struct thumbnail *t, const struct source *s)
+{
+	const struct conf_profile *p = t->rules.profile;
+
+	t->sources.captions = p->captions;
+	t->sources.box_url = f->conf->upload.public_url[0] ? f->conf->upload.public_url : NULL;
+	return (s->kind != SOURCE_LINK || p->links) &&
+	       formats_fitting(u->outline, &t->sources, s, p->formats);
+}
+
+/* The next source that a rule asks a thumbnail of becomes a job; FILTER_PASS if none is left or
+ * media is away. */
+static enum filter_verdict thumbnail_try_next(struct filter_instance *f, struct filter_unit *u,
+					      struct thumbnail *t)
 {
 	while (t->next < t->sources.n) {
 		const struct source *s = &t->sources.v[t->next++];
-		struct rule_input in = { .dir = u->dir,
-					 .from = u->from,
-					 .url = s->url,
-					 .declared = s->declared,
-					 .outline = u->outline };
-		struct rule_verdict verdict = rule_decide(f->conf, f->listen, &in);
 
-		if (verdict.action != CONF_ACTION_THUMBNAIL ||
-		    (s->kind == SOURCE_LINK && !verdict.profile->links))
+		thumbnail_ask_rules(f, u, t, s, false);
+		if (t->rules.action == CONF_ACTION_STRIP)
+			return thumbnail_strip(u, t);
+		/* Where the rules are still open another profile may fit better. */
+		if (t->rules.action != CONF_ACTION_THUMBNAIL ||
+		    (t->rules.decided && !thumbnail_fits(f, u, t, s)))
 			continue;
-		t->sources.captions = verdict.profile->captions;
-		t->sources.box_url =
-			f->conf->upload.public_url[0] ? f->conf->upload.public_url : NULL;
-		if (!formats_fitting(u->outline, &t->sources, s, verdict.profile->formats))
-			continue;
-		t->profile = verdict.profile;
+		t->profile = t->rules.profile;
 		t->source = s;
 		t->smaller = false;
-		return thumbnail_start(f, u, t, (uint32_t)t->profile->max_bytes);
+		if (thumbnail_start(f, u, t, (uint32_t)t->profile->max_bytes))
+			return FILTER_WAIT;
+		rule_count(&t->rules, false);
+		return FILTER_PASS;
 	}
-	return false;
+	return FILTER_PASS;
+}
+
+/* A message that has a thumbnail: it may lose it. Nothing is fetched to find out. */
+static enum filter_verdict thumbnail_try_strip(struct filter_instance *f, struct filter_unit *u,
+					       struct thumbnail *t)
+{
+	size_t i;
+
+	for (i = 0; i < MAX_OF(t->sources.n, (size_t)1); i++) {
+		thumbnail_ask_rules(f, u, t, t->sources.n ? &t->sources.v[i] : NULL, true);
+		if (t->rules.action == CONF_ACTION_STRIP)
+			return thumbnail_strip(u, t);
+	}
+	return FILTER_PASS;
 }
 
 /* What becomes of a message, and how it is counted if nothing does. */
@@ -199,21 +275,46 @@ static enum metric thumbnail_look_all(struct filter_instance *f, struct filter_u
 	return found;
 }
 
+/* A file offer that brings a thumbnail along. */
+static enum filter_verdict thumbnail_on_offer(struct filter_instance *f, struct filter_unit *u,
+					      struct thumbnail *t)
+{
+	int n;
+
+	if (f->listen->strips) {
+		thumbnail_ask_rules(f, u, t, NULL, true);
+		if (t->rules.action == CONF_ACTION_STRIP) {
+			n = offer_strip(u);
+			if (n < 0)
+				*u->edits = (struct edits){ 0 }; /* all of them, or none */
+			if (n > 0)
+				counter_add(METRIC_STRIPPED, (uint64_t)n);
+			return n > 0 ? FILTER_EDIT : FILTER_PASS;
+		}
+	}
+	return f->listen->profile_ref->twins && offer_add_twins(u) ? FILTER_EDIT : FILTER_PASS;
+}
+
 static enum filter_verdict thumbnail_on_unit(struct filter_instance *f, struct filter_unit *u)
 {
 	struct thumbnail *t = arena_alloc(u->arena, sizeof(*t));
 	enum metric found;
 
-	if (u->kind == UNIT_IQ)
-		return offer_add_twins(u) ? FILTER_EDIT : FILTER_PASS;
 	if (!t)
 		return FILTER_PASS;
+	*t = (struct thumbnail){ 0 };
+	if (u->kind == UNIT_IQ)
+		return thumbnail_on_offer(f, u, t);
 	found = thumbnail_look_all(f, u, t);
 	counter_inc(found);
-	if (found != METRIC_UNITS_CANDIDATE)
-		return FILTER_PASS;
-	u->state = t;
-	return thumbnail_try_next(f, u, t) ? FILTER_WAIT : FILTER_PASS;
+	if (found == METRIC_UNITS_CANDIDATE) {
+		u->state = t;
+		return thumbnail_try_next(f, u, t);
+	}
+	if (f->listen->strips && found != METRIC_UNITS_ENCRYPTED &&
+	    strip_applies(u->outline, t->sources.root))
+		return thumbnail_try_strip(f, u, t);
+	return FILTER_PASS;
 }
 
 /* Could another address of the same message fare better? Not when inset itself is short of
@@ -224,25 +325,67 @@ static bool is_sources_fault(enum job_status status)
 	       status != JOB_UNAVAILABLE;
 }
 
-static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct filter_unit *u,
-					       const struct job_result *r)
+/* Is what was made for one profile what another one asks for? */
+static bool same_picture(const struct conf_profile *a, const struct conf_profile *b)
 {
-	struct thumbnail *t = u->state;
-	uint32_t fit;
-	int rc;
+	return a->type == b->type && a->width == b->width && a->height == b->height &&
+	       a->max_bytes == b->max_bytes;
+}
 
-	if (r->status != JOB_OK)
-		return is_sources_fault(r->status) && thumbnail_try_next(f, u, t) ? FILTER_WAIT
-										  : FILTER_PASS;
-	rc = formats_write(u, &t->sources, t->source, t->profile->formats, t->publishes, r, &fit);
+/* The media are there, and all rules are decided: FILTER_EDIT stands for "write it". */
+static enum filter_verdict thumbnail_settle(struct filter_instance *f, struct filter_unit *u,
+					    struct thumbnail *t, const struct job_result *r)
+{
+	bool open = !t->rules.decided, same;
+
+	rule_after(&t->rules, r);
+	if (!open)
+		return FILTER_EDIT;
+	if (t->rules.action == CONF_ACTION_STRIP)
+		return thumbnail_strip(u, t) == FILTER_EDIT ? FILTER_EDIT : FILTER_PASS;
+	if (t->rules.action != CONF_ACTION_THUMBNAIL || !thumbnail_fits(f, u, t, t->source))
+		return thumbnail_try_next(f, u, t);
+	same = same_picture(t->profile, t->rules.profile);
+	t->profile = t->rules.profile;
+	if (same)
+		return FILTER_EDIT;
+	return thumbnail_start(f, u, t, (uint32_t)t->profile->max_bytes) ? FILTER_WAIT
+									 : FILTER_PASS;
+}
+
+static enum filter_verdict thumbnail_write(struct filter_instance *f, struct filter_unit *u,
+					   struct thumbnail *t, const struct job_result *r)
+{
+	uint32_t fit;
+	int rc = formats_write(u, &t->sources, t->source, t->profile->formats,
+			       t->publishes, r, &fit);
+
 	if (rc == ERR_TOO_BIG && fit >= SMALLEST && fit < t->profile->max_bytes && !t->smaller) {
 		t->smaller = true;
-		return thumbnail_start(f, u, t, fit) ? FILTER_WAIT : FILTER_PASS;
+		if (thumbnail_start(f, u, t, fit))
+			return FILTER_WAIT;
 	}
+	rule_count(&t->rules, rc == 0);
 	if (rc)
 		return FILTER_PASS;
 	counter_inc(METRIC_THUMBNAILS);
 	return FILTER_EDIT;
+}
+
+static enum filter_verdict thumbnail_on_result(struct filter_instance *f, struct filter_unit *u,
+					       const struct job_result *r)
+{
+	struct thumbnail *t = u->state;
+	enum filter_verdict verdict;
+
+	if (r->status != JOB_OK) {
+		rule_count(&t->rules, false);
+		return is_sources_fault(r->status) ? thumbnail_try_next(f, u, t) : FILTER_PASS;
+	}
+	verdict = thumbnail_settle(f, u, t, r);
+	if (verdict != FILTER_EDIT || t->rules.action == CONF_ACTION_STRIP)
+		return verdict;
+	return thumbnail_write(f, u, t, r);
 }
 
 const struct filter_ops filter_thumbnail = {

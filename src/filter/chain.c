@@ -216,6 +216,8 @@ static struct chain_unit *chain_unit_new(struct chain *c, const struct chain_inp
 					.edits = &u->edits,
 					.max_final = in->max_final,
 					.cached_only = in->cached_only,
+					.connection = in->connection,
+					.ns = in->ctx,
 					.host_unit = in->host_unit };
 	if (u->arena && in->from)
 		u->unit.from = arena_strndup(u->arena, in->from, strlen(in->from));

@@ -42,6 +42,7 @@ struct chain_input {
 	size_t len;
 	const struct nsctx *ctx;
 	const char *from; /* may be NULL; borrowed */
+	uint64_t connection;
 	size_t max_final;
 	bool cached_only;
 	void *host_unit; /* comes back in filter_unit.host_unit */

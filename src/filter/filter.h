@@ -18,6 +18,7 @@
 #include "base/counters.h"
 #include "base/job.h"
 #include "conf/conf.h"
+#include "rule/rule.h"
 #include "xmpp/edit.h"
 #include "xmpp/outline.h"
 #include "xmpp/unit.h"
@@ -41,8 +42,10 @@ struct filter_unit {
 	bool cached_only;    /* hold budget used up: only jobs with cached_only */
 	const char *from; /* the sender's JID as learned from the server, or the stanza's own where
 			     that counts; NULL: unknown */
-	void *state;      /* this filter's, for this unit; NULL at first, from the arena */
-	void *host_unit;  /* the host's own */
+	uint64_t connection;    /* a hash: stands for from where it is unknown */
+	const struct nsctx *ns; /* what the stream's header declares */
+	void *state;            /* this filter's, for this unit; NULL at first, from the arena */
+	void *host_unit;        /* the host's own */
 };
 
 /*
@@ -60,6 +63,8 @@ struct filter_host {
 	void (*keep)(void *ctx, const struct job_keep *k);
 	/* Seconds since 1970. */
 	int64_t (*wall_clock)(void *ctx);
+	/* Clocks and rates for the rules; NULL: none. */
+	const struct rule_env *rules;
 };
 
 /* One instance per session and filter; its configuration is the generation's. */

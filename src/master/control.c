@@ -22,7 +22,7 @@
 
 #define CLIENTS_MAX 8
 #define INPUT_MAX   4096
-#define OUTPUT_MAX  (1024 * 1024)
+#define OUTPUT_MAX  (4 * 1024 * 1024)
 #define IDLE_S      60 /* a client that says nothing, or takes nothing, for so long */
 
 struct client {

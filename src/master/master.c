@@ -160,6 +160,8 @@ static void on_command(void *ctx, uint64_t client, const char *command)
 
 	if (strcmp(command, "status") == 0) {
 		control_answer(m->control, client, status_new(m));
+	} else if (strcmp(command, "rules") == 0) {
+		control_answer(m->control, client, status_rules_new(m));
 	} else if (strcmp(command, "reload") == 0) {
 		log_notice("reload asked for by insetctl");
 		reload_start(m, client);
@@ -235,6 +237,7 @@ static int open_all(struct master *m)
 	m->workers = m->conf->workers ? (unsigned)m->conf->workers : MIN_OF(confine_cpus(), 64u);
 	m->generations = 1;
 	m->conf->generation = 1;
+	conf_number_rules(m->conf, NULL, counters_rule_clear);
 	m->counters = counters_create();
 	if (reload_memfds(m->conf, &m->memfds) || m->counters == -1 ||
 	    counters_map(m->counters, 0)) {

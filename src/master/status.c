@@ -89,3 +89,26 @@ json_t *status_new(const struct master *m)
 				     : "starting",
 			 "children", children(m), "listeners", listeners(m), "counters", counters);
 }
+
+json_t *status_rules_new(const struct master *m)
+{
+	json_t *list = json_array();
+	size_t i;
+	int f;
+
+	for (i = 0; i < m->conf->rules_n; i++) {
+		const struct conf_rule *r = &m->conf->rules[i];
+		json_t *o = json_pack("{s:o, s:s, s:s}", "name", control_text(r->name), "action",
+				      conf_kind_words(CONF_KIND_ENUM_ACTION)[r->action], "mode",
+				      r->shadow ? "shadow" : "enforce");
+
+		for (f = 0; f < RULE_FIGURE_COUNT; f++)
+			json_object_set_new(o, rule_figure_rows[f].key,
+					    json_integer((json_int_t)counters_rule_sum(
+						    r->row, (enum rule_figure)f)));
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:b, s:s, s:o}", "ok", 1, "default-action",
+			 conf_kind_words(CONF_KIND_ENUM_ACTION)[m->conf->default_action], "rules",
+			 list);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status - what insetctl status shows.
+ * status - what insetctl status and insetctl rules show.
  */
 #pragma once
 
@@ -10,3 +10,6 @@
 
 /* A new object; NULL when out of memory. */
 json_t *status_new(const struct master *m) MUSTCHECK;
+
+/* The same for insetctl rules: each rule with its figures. */
+json_t *status_rules_new(const struct master *m) MUSTCHECK;

@@ -152,6 +152,7 @@ static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
 	lane_set_deadline(l, e);
 	in.bytes = e->bytes.p;
 	in.from = lane_from(l, e);
+	in.connection = l->both->connection;
 	in.max_final = lane_max_final(l);
 	in.cached_only = e->cached_only;
 	in.host_unit = e;

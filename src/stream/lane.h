@@ -99,6 +99,7 @@ struct lanes {
 	char *jid;        /* owned; who the client is, by the server's word; NULL: unknown */
 	char *to; /* owned; raw `to` of the client's header until the server's header came */
 	struct prelude *prelude; /* owned; of the lane s2c; NULL: nothing waits */
+	uint64_t connection;     /* a hash, for rates of who is not known */
 	uint32_t max_bytes;      /* XEP-0478 limit of the server; 0: none seen */
 	bool authenticated;
 	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */

@@ -22,6 +22,7 @@
 #include "base/counters.h"
 #include "base/err.h"
 #include "conf/generation.h"
+#include "rule/rule.h"
 #include "stream/listener.h"
 #include "xmpp/outline.h"
 
@@ -124,6 +125,8 @@ static int on_generation(void)
 		rc = ipc_memfd_map(fd, GENERATION_MAX, &p, &len);
 	if (!rc)
 		rc = generation_parse(p, len, &proxy.pending->conf, &msg);
+	if (!rc)
+		rc = rule_attach(proxy.pending->conf, &msg);
 	if (!rc)
 		rc = set_open_tls(proxy.pending, &msg);
 	if (rc)

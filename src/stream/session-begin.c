@@ -266,9 +266,11 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 	s->host = (struct filter_host){ .ctx = s,
 					.start_job = session_start_job,
 					.keep = session_keep,
-					.wall_clock = session_wall_clock };
+					.wall_clock = session_wall_clock,
+					.rules = &session_rule_env };
 	lanes_init(&s->lanes, &session_lane_ops, s);
 	s->lanes.conf = s->conf;
+	s->lanes.connection = hash_keyed(&s->id, sizeof(s->id));
 	s->lanes.listen = listen;
 	s->lanes.keepers = &pool->keepers;
 	s->lanes.chain = chain_new(s->conf, listen, &s->host);

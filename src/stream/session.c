@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "base/rates.h"
 #include "conf/value.h"
 #include "stream/pool.h"
 #include "stream/session-inside.h"
@@ -418,6 +419,25 @@ int64_t session_wall_clock(void *ctx UNUSED)
 {
 	return clock_wall();
 }
+
+static int64_t rule_now(void *ctx UNUSED)
+{
+	return clock_us();
+}
+
+static time_t rule_wall(void *ctx UNUSED)
+{
+	return time(NULL);
+}
+
+static bool rule_rate(void *ctx UNUSED, uint64_t key, uint32_t count, uint32_t per_ms, bool take)
+{
+	return rates_has(key, count, per_ms, clock_us(), take);
+}
+
+const struct rule_env session_rule_env = { .now_us = rule_now,
+					   .wall = rule_wall,
+					   .rate = rule_rate };
 
 bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 {

@@ -94,6 +94,47 @@ int metrics_print(struct buf *out)
 	return rc;
 }
 
+/* A label's value: \ and " behind a \. Names of rules hold no control characters. */
+static int print_label(struct buf *out, const char *text)
+{
+	int rc = 0;
+
+	for (; *text && !rc; text++) {
+		if (*text == '"' || *text == '\\')
+			rc = buf_add(out, "\\", 1);
+		if (!rc)
+			rc = buf_add(out, text, 1);
+	}
+	return rc;
+}
+
+static int print_figure(const struct conf *conf, enum rule_figure f, struct buf *out)
+{
+	const struct rule_figure_row *row = &rule_figure_rows[f];
+	bool gauge = row->type == RULE_FIGURE_TYPE_LATEST;
+	int rc = print_head(out, row->name, gauge ? "gauge" : "counter", row->help);
+	size_t i;
+
+	for (i = 0; i < conf->rules_n && !rc; i++) {
+		rc = buf_printf(out, "inset_%s{rule=\"", row->name);
+		if (!rc)
+			rc = print_label(out, conf->rules[i].name);
+		if (!rc)
+			rc = buf_printf(out, "\"} %" PRIu64 "\n",
+					counters_rule_sum(conf->rules[i].row, f));
+	}
+	return rc;
+}
+
+int metrics_print_rules(const struct conf *conf, struct buf *out)
+{
+	int f, rc = 0;
+
+	for (f = 0; f < RULE_FIGURE_COUNT && conf->rules_n && !rc; f++)
+		rc = print_figure(conf, (enum rule_figure)f, out);
+	return rc;
+}
+
 bool metrics_is_healthy(const char **why_out)
 {
 	static const struct {

@@ -9,9 +9,13 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "conf/conf.h"
 
 /* Prometheus text exposition format 0.0.4: 0, ERR_FULL or ERR_NOMEM. */
 int metrics_print(struct buf *out) MUSTCHECK;
+
+/* The same for the figures of these rules. */
+int metrics_print_rules(const struct conf *conf, struct buf *out) MUSTCHECK;
 
 /* Can messages get thumbnails now? *why_out: "ok", or what is missing. */
 bool metrics_is_healthy(const char **why_out);

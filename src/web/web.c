@@ -26,7 +26,7 @@
 #include "web/metrics.h"
 
 #define DAEMONS_MAX        8
-#define METRICS_MAX        (256 * 1024)
+#define METRICS_MAX        (8 * 1024 * 1024) /* mostly rules */
 #define MESSAGES_PER_TURN  64
 #define CONNECTIONS        16
 #define CONNECTION_TIMEOUT 10
@@ -93,7 +93,7 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection)
 	struct buf b;
 
 	buf_init(&b, METRICS_MAX);
-	if (metrics_print(&b))
+	if (metrics_print(&b) || metrics_print_rules(web.live.conf, &b))
 		ok = answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
 	else
 		ok = answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",

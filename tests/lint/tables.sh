@@ -11,7 +11,9 @@ options() {
 metrics() {
 	sed -n 's/^METRIC([A-Z0-9_#a-z]*, *[A-Z]*, *"\([^"]*\)".*/inset_\1/p
 		s/^#define JOB_STATUS.*METRIC([^,]*, *[A-Z]*, *"\([^"]*\)".*/inset_\1/p
-		s/^HISTOGRAM([A-Z0-9_]*, *"\([^"]*\)".*/inset_\1/p' "$srcdir/src/base/metrics.def" | sort -u
+		s/^RULE_FIGURE([A-Z]*, *"[^"]*", *"\([^"]*\)".*/inset_\1/p
+		s/^HISTOGRAM([A-Z0-9_]*, *"\([^"]*\)".*/inset_\1/p' "$srcdir/src/base/metrics.def" \
+		"$srcdir/src/base/rule-figures.def" | sort -u
 }
 
 for file in doc/inset.conf.5 data/inset.conf; do
@@ -38,6 +40,11 @@ else
 	done)
 fi
 check "tables: every metric is in doc/insetd.8" "$bad"
+
+sh "$srcdir/doc/rules-fill.sh" "$srcdir" >"${TMPDIR:-/tmp}/inset-rules.$$"
+bad=$(diff "$srcdir/doc/inset-rules.5" "${TMPDIR:-/tmp}/inset-rules.$$")
+rm -f "${TMPDIR:-/tmp}/inset-rules.$$"
+check "tables: doc/inset-rules.5 says what the tables of rules say (make rules-manual)" "$bad"
 
 for section in GLOBAL LOG LISTEN PROFILE FETCH SCALE CACHE WEB UPLOAD SERVICE LIMITS; do
 	names=$(sed -n "s/^OPTION_$section(\"\([^\"]*\)\".*/\1/p" "$srcdir/src/conf/options.def")
