@@ -21,14 +21,16 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "insetctl.h"
 
 #define ANSWER_MAX (4 * 1024 * 1024)
 #define PATIENCE_S 30
 
-enum { EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_AWAY = 69 };
-enum { OPT_HELP = 256, OPT_JSON, OPT_VERSION };
+enum { OPT_FETCH = 256, OPT_FROM, OPT_HELP, OPT_JSON, OPT_VERSION };
 
 static const struct option options[] = {
+	{ "fetch", no_argument, NULL, OPT_FETCH },
+	{ "from", required_argument, NULL, OPT_FROM },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "socket", required_argument, NULL, 's' },
@@ -38,14 +40,20 @@ static const struct option options[] = {
 
 static const char help[] =
 	"usage: insetctl [-s SOCKET] [--json] COMMAND\n"
+	"       insetctl explain [-c FILE] [-d c2s|s2c] [--from JID] [--fetch] [--json] < STANZA\n"
 	"\n"
 	"Commands:\n"
 	"  status    what runs, since when, and the main figures\n"
 	"  rules     every rule with what it has done\n"
 	"  reload    read the configuration again; the old one stays if anything is wrong\n"
+	"  explain   which rule decides about a stanza, why, and what would leave; asks no daemon\n"
 	"\n"
 	"  -s, --socket SOCKET   control socket of insetd\n"
 	"      --json            print the answer as JSON\n"
+	"  -c FILE               explain: the configuration\n"
+	"  -d c2s|s2c            explain: the stanza comes from a client (c2s), or goes to one\n"
+	"      --from JID        explain: who sends it; without, that is not known yet\n"
+	"      --fetch           explain: fetch the media and make the thumbnail\n"
 	"      --help            print this help\n"
 	"      --version         print the version of inset\n";
 
@@ -240,14 +248,37 @@ static int run(const char *path, const char *command, bool as_json)
 	return code;
 }
 
+/* An option of explain: false if it is none, or wrong. */
+static bool explain_option(struct explain *e, int option, const char *value)
+{
+	switch (option) {
+	case 'c':
+		e->file = value;
+		return true;
+	case 'd':
+		e->dir = strcmp(value, "s2c") == 0 ? LANE_S2C : LANE_C2S;
+		return e->dir == LANE_S2C || strcmp(value, "c2s") == 0;
+	case OPT_FETCH:
+		e->fetch = true;
+		return true;
+	case OPT_FROM:
+		e->from = value;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	struct explain explain = { .dir = LANE_C2S };
+	bool explaining = false;
 	const char *path = conf_option_find(CONF_GLOBAL, "control")->def;
 	bool as_json = false;
 	const char *command;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "s:", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:d:s:", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			path = optarg;
@@ -262,12 +293,20 @@ int main(int argc, char **argv)
 			printf("insetctl (inset) %s\n", PACKAGE_VERSION);
 			return 0;
 		default:
-			return usage("wrong option");
+			explaining = true;
+			if (!explain_option(&explain, option, optarg))
+				return usage("wrong option");
 		}
 	}
 	if (optind + 1 != argc)
 		return usage(optind == argc ? "no command" : "one command at a time");
 	command = argv[optind];
+	if (strcmp(command, "explain") == 0) {
+		explain.as_json = as_json;
+		return explain_run(&explain);
+	}
+	if (explaining)
+		return usage("-c, -d, --from and --fetch are for explain");
 	if (strcmp(command, "status") != 0 && strcmp(command, "rules") != 0 &&
 	    strcmp(command, "reload") != 0)
 		return usage("no such command");

@@ -133,6 +133,7 @@ static void trace(struct walk *w, const struct rule *r, enum rule_outcome outcom
 		  const struct condition *why, int64_t us)
 {
 	struct rule_step step = { .rule = r ? r->conf : NULL,
+				  .url = w->c->in.url,
 				  .outcome = outcome,
 				  .action = action,
 				  .us = us,
@@ -279,7 +280,8 @@ static bool may_ask(struct walk *w)
 /* Where no condition looks at anything there is nothing to prepare. */
 static void decide_default(struct rule_case *c)
 {
-	const struct rule_step step = { .outcome = RULE_DECIDED,
+	const struct rule_step step = { .url = c->in.url,
+					.outcome = RULE_DECIDED,
 					.action = c->conf->default_action };
 
 	if (c->env && c->env->trace)

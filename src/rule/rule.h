@@ -29,6 +29,7 @@ enum rule_outcome {
 
 struct rule_step {
 	const struct conf_rule *rule; /* NULL: default-action */
+	const char *url;              /* that is being judged; NULL */
 	enum rule_outcome outcome;
 	int action;            /* enum conf_action */
 	const char *condition; /* that failed, is open or stuck; NULL */
