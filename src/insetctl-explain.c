@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/counters.h"
+#include "base/log.h"
 #include "conf/read.h"
 #include "filter/chain.h"
 #include "insetctl.h"
@@ -388,6 +389,7 @@ int explain_run(const struct explain *e)
 	int code;
 
 	outline_setup();
+	log_set_level(LOG_LEVEL_ERROR); /* what rules log stands in the answer */
 	code = read_conf(&x);
 	if (!code)
 		code = open_stream(&x);

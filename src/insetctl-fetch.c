@@ -244,7 +244,8 @@ static int start_all(struct fetch *f)
 		rc = send_peers(f);
 	clock_update();
 	until = clock_now() + START_MS;
-	while (!rc && !(f->media.ready && f->scaler.ready && counters_sum(METRIC_SCALER_FORMATS)))
+	while (!rc && !(f->media.ready && f->scaler.ready &&
+			counters_of(ROLE_MEDIA, METRIC_SCALER_FORMATS)))
 		rc = wait_for(f, until, &answer);
 	return rc;
 }

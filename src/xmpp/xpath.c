@@ -29,6 +29,7 @@ struct xpath_unit {
 	xmlDocPtr doc;
 	xmlNodePtr wrapper; /* holds the namespaces that the unit's nodes point to */
 	xmlXPathContextPtr context;
+	uint64_t left; /* steps */
 };
 
 static const struct {
@@ -160,6 +161,8 @@ static int scan_name(struct scan *s, size_t n)
 		rc = scan_prefix(s, name, n);
 		s->at++;
 		s->at += *s->at == '*' ? 1 : name_len(s->at);
+		if (!rc && s->at[strspn(s->at, " \t\r\n")] == '(')
+			rc = scan_function(s, name, (size_t)(s->at - name));
 		s->operand = true;
 	} else {
 		if (!s->attribute && !s->bare[0]) {
@@ -354,7 +357,7 @@ int xpath_unit_new(const struct nsctx *ctx, const uint8_t *p, size_t len, uint64
 		return ERR_NOMEM;
 	}
 	u->context->error = keep_quiet;
-	u->context->opLimit = steps;
+	u->left = steps;
 	*out = u;
 	return 0;
 }
@@ -377,8 +380,18 @@ int xpath_holds(struct xpath_unit *u, const struct xpath *x, bool *out)
 {
 	int rc;
 
+	*out = false;
+	if (!u->left)
+		return ERR_TOO_BIG;
 	u->context->node = (xmlNodePtr)u->doc;
+	u->context->opCount = 0;
+	u->context->opLimit = u->left;
 	rc = xmlXPathCompiledEvalToBoolean(x->compiled, u->context);
+	if (rc == -1) { /* whatever failed, no other expression is tried on this unit */
+		u->left = 0;
+		return ERR_TOO_BIG;
+	}
+	u->left -= MIN_OF((uint64_t)u->context->opCount, u->left);
 	*out = rc == 1;
-	return rc == -1 ? ERR_TOO_BIG : 0;
+	return 0;
 }

@@ -40,7 +40,7 @@ def _value(value):
         return 'true' if value else 'false'
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
+    if isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value):
         return '( ' + ', '.join(_value(v) for v in value) + ' )'
     if isinstance(value, (list, tuple)):
         return '[ ' + ', '.join(_value(v) for v in value) + ' ]'
