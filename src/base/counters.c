@@ -18,13 +18,15 @@
 
 /* What lies in the memfd. Pages that nobody has written take no memory. */
 struct counters_pages {
+	struct tally tally[COUNTERS_SLOTS]; /* first: whole pages on every machine */
 	uint64_t key[2];
 	uint32_t used; /* slots up to here have had a process */
 	struct counters_slot slot[COUNTERS_SLOTS];
 	struct rates_cell rates[RATES_CELLS];
 	uint64_t rules[COUNTERS_SLOTS][COUNTERS_RULES][RULE_FIGURE_COUNT];
-	_Alignas(65536) struct tally tally[COUNTERS_SLOTS]; /* whole pages on every machine */
 };
+
+_Static_assert(sizeof(struct tally) % 65536 == 0, "a tally is given back by pages");
 
 static struct counters_slot private_slot;
 static struct counters_slot *all = &private_slot; /* COUNTERS_SLOTS once mapped */
@@ -68,7 +70,8 @@ int counters_create(void)
 		return -1;
 	hash_random(key, sizeof(key));
 	if (ftruncate(fd, (off_t)sizeof(struct counters_pages)) == -1 ||
-	    pwrite(fd, key, sizeof(key), 0) != (ssize_t)sizeof(key)) {
+	    pwrite(fd, key, sizeof(key), offsetof(struct counters_pages, key)) !=
+		    (ssize_t)sizeof(key)) {
 		close(fd);
 		return -1;
 	}
