@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include "unit.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
