@@ -106,17 +106,17 @@ static bool has_filter(const struct conf_listen *listen, const char *name)
 	return false;
 }
 
-/* What a profile lacks here; NULL: nothing. thumbs0 only names the data: somebody must have them. */
+/* What a profile lacks here; NULL: nothing. thumbs0 only names the data: somebody must have them.
+ */
 static const char *profile_lacks(const struct conf_profile *p, const struct conf *conf,
 				 const struct conf_listen *listen)
 {
 	if ((p->formats & 1u << CONF_FORMAT_HTTP) && !conf->upload.public_url[0])
-		return "format http of profile \"%.64s\" needs a box: upload.public-url";
+		return "format http needs a box: upload.public-url";
 	if (!(p->formats & 1u << CONF_FORMAT_THUMBS0) || has_filter(listen, "bob") ||
 	    p->formats & (1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS))
 		return NULL;
-	return "format thumbs0 of profile \"%.64s\" only names the data: format bob or "
-	       "filter bob is needed, too";
+	return "format thumbs0 only names the data: format bob or filter bob is needed, too";
 }
 
 static int thumbnail_check(const struct conf *conf, const struct conf_listen *listen,
@@ -132,7 +132,7 @@ static int thumbnail_check(const struct conf *conf, const struct conf_listen *li
 			if (strcmp(p->name, conf->rules[i].profile) == 0)
 				lacks = profile_lacks(p, conf, listen);
 		}
-	return lacks ? err_msg_set(msg, ERR_CONFIG, lacks, p->name) : 0;
+	return lacks ? err_msg_set(msg, ERR_CONFIG, "profile \"%.64s\": %s", p->name, lacks) : 0;
 }
 
 /*
@@ -357,8 +357,8 @@ static enum filter_verdict thumbnail_write(struct filter_instance *f, struct fil
 					   struct thumbnail *t, const struct job_result *r)
 {
 	uint32_t fit;
-	int rc = formats_write(u, &t->sources, t->source, t->profile->formats,
-			       t->publishes, r, &fit);
+	int rc = formats_write(u, &t->sources, t->source, t->profile->formats, t->publishes, r,
+			       &fit);
 
 	if (rc == ERR_TOO_BIG && fit >= SMALLEST && fit < t->profile->max_bytes && !t->smaller) {
 		t->smaller = true;

@@ -294,7 +294,8 @@ static void read_services(struct reading *r, const config_setting_t *list, const
 	int i;
 
 	if (!config_setting_is_list(list)) {
-		reading_problem(r, list, prefix, "a list of groups is needed: ( { ... }, { ... } )");
+		reading_problem(r, list, prefix,
+				"a list of groups is needed: ( { ... }, { ... } )");
 		return;
 	}
 	for (i = 0; i < config_setting_length(list) && !r->nomem; i++) {
@@ -302,7 +303,7 @@ static void read_services(struct reading *r, const config_setting_t *list, const
 
 		if (!config_setting_is_group(s) || i >= GROUPS_MAX)
 			reading_problem(r, s, prefix, "a group is needed, at most %d of them",
-				   GROUPS_MAX);
+					GROUPS_MAX);
 		else if (!conf_add_service(r->conf))
 			r->nomem = true;
 		else

@@ -107,8 +107,8 @@ static void built_in_profiles(void **state UNUSED)
 		/* Not sims, which changes how Converse.js shows a picture; not ibb, for Gajim; not
 		 * http, which needs a box. */
 		{ "everyone",
-		  ((1u << CONF_FORMAT_COUNT) - 1) &
-			  ~(1u << CONF_FORMAT_SIMS | 1u << CONF_FORMAT_IBB | 1u << CONF_FORMAT_HTTP),
+		  ((1u << CONF_FORMAT_COUNT) -
+		   1) & ~(1u << CONF_FORMAT_SIMS | 1u << CONF_FORMAT_IBB | 1u << CONF_FORMAT_HTTP),
 		  256 },
 	};
 	char text[512];
