@@ -30,7 +30,7 @@ ares: media main
 microhttpd: web box main
 magick/: scaler
 seccomp: scaler
-zlib: stream
+zlib: base stream
 '
 
 allowed_for() {
