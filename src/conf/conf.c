@@ -38,6 +38,8 @@ static const char *const log_level_words[] = {
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
 static const char *const proxy_in_words[] = { "off", "v1", "v2", "any", NULL };
 static const char *const proxy_out_words[] = { "off", "v1", "v2", NULL };
+static const char *const record_at_words[] = { "before", "after", "both", NULL };
+static const char *const redact_words[] = { "default", "none", NULL };
 static const char *const tls_words[] = { "off", "starttls", "direct", NULL };
 static const char *const output_words[] = { "auto", "image/jpeg", "image/png", "image/webp", NULL };
 
@@ -61,6 +63,8 @@ static const struct {
 	[CONF_KIND_ENUM_RELAY] = { "ENUM_RELAY", CONF_STORE_WORD, relay_words },
 	[CONF_KIND_ENUM_PROXY_IN] = { "ENUM_PROXY_IN", CONF_STORE_WORD, proxy_in_words },
 	[CONF_KIND_ENUM_PROXY_OUT] = { "ENUM_PROXY_OUT", CONF_STORE_WORD, proxy_out_words },
+	[CONF_KIND_ENUM_RECORD_AT] = { "ENUM_RECORD_AT", CONF_STORE_WORD, record_at_words },
+	[CONF_KIND_ENUM_REDACT] = { "ENUM_REDACT", CONF_STORE_WORD, redact_words },
 	[CONF_KIND_ENUM_TLS] = { "ENUM_TLS", CONF_STORE_WORD, tls_words },
 	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
 	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },
@@ -81,7 +85,8 @@ static const char *const section_names[CONF_SECTION_COUNT] = {
 	[CONF_LISTEN] = "listen", [CONF_PROFILE] = "profiles",
 	[CONF_FETCH] = "fetch",   [CONF_SCALE] = "scale",
 	[CONF_CACHE] = "cache",   [CONF_WEB] = "web",
-	[CONF_UPLOAD] = "upload", [CONF_SERVICE] = "upload.services",
+	[CONF_RECORD] = "record", [CONF_UPLOAD] = "upload",
+	[CONF_SERVICE] = "upload.services",
 	[CONF_LIMITS] = "limits",
 };
 
@@ -95,6 +100,7 @@ static const char *const section_names[CONF_SECTION_COUNT] = {
 #define OPTION_SCALE(...)   ROW(SCALE, conf_scale, __VA_ARGS__)
 #define OPTION_CACHE(...)   ROW(CACHE, conf_cache, __VA_ARGS__)
 #define OPTION_WEB(...)     ROW(WEB, conf_web, __VA_ARGS__)
+#define OPTION_RECORD(...)  ROW(RECORD, conf_record, __VA_ARGS__)
 #define OPTION_UPLOAD(...)  ROW(UPLOAD, conf_upload, __VA_ARGS__)
 #define OPTION_SERVICE(...) ROW(SERVICE, conf_service, __VA_ARGS__)
 #define OPTION_LIMITS(...)  ROW(LIMITS, conf_limits, __VA_ARGS__)
@@ -170,6 +176,8 @@ void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
 		return &c->cache;
 	case CONF_WEB:
 		return &c->web;
+	case CONF_RECORD:
+		return &c->record;
 	case CONF_UPLOAD:
 		return &c->upload;
 	case CONF_SERVICE:

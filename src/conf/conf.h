@@ -28,6 +28,8 @@ enum conf_compression { CONF_COMPRESSION_STRIP, CONF_COMPRESSION_RELAY };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
 enum conf_caps { CONF_CAPS_STRIP, CONF_CAPS_REWRITE };
+enum conf_record_at { CONF_RECORD_BEFORE, CONF_RECORD_AFTER, CONF_RECORD_BOTH };
+enum conf_redact { CONF_REDACT_DEFAULT, CONF_REDACT_NONE };
 enum conf_tls { CONF_TLS_OFF, CONF_TLS_STARTTLS, CONF_TLS_DIRECT };
 /* Bits of conf_profile.formats (1 << FORMAT_x); one row each in filters/thumbnail/formats.c. */
 enum conf_format {
@@ -76,6 +78,8 @@ struct conf_rate {
 #define CONF_TYPE_ENUM_RELAY      int /* enum conf_relay */
 #define CONF_TYPE_ENUM_PROXY_IN   int /* enum conf_proxy */
 #define CONF_TYPE_ENUM_PROXY_OUT  int /* enum conf_proxy, not ANY */
+#define CONF_TYPE_ENUM_RECORD_AT  int /* enum conf_record_at */
+#define CONF_TYPE_ENUM_REDACT     int /* enum conf_redact */
 #define CONF_TYPE_ENUM_TLS        int /* enum conf_tls */
 #define CONF_TYPE_ENUM_OUTPUT     int /* enum picture_output */
 #define CONF_TYPE_ENUMS_LANE      uint32_t
@@ -126,6 +130,11 @@ struct conf_web {
 #include "conf/options.def"
 };
 
+struct conf_record {
+#define OPTION_RECORD CONF_FIELD
+#include "conf/options.def"
+};
+
 struct conf_upload {
 	/* Secret, as conf_listen.keys. */
 	char *key; /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
@@ -159,6 +168,7 @@ struct conf {
 	struct conf_scale scale;
 	struct conf_cache cache;
 	struct conf_web web;
+	struct conf_record record;
 	struct conf_upload upload;
 	struct conf_service *services; /* owned; at least one once it was read */
 	size_t services_n;
@@ -195,6 +205,7 @@ enum conf_section {
 	CONF_SCALE,
 	CONF_CACHE,
 	CONF_WEB,
+	CONF_RECORD,
 	CONF_UPLOAD,
 	CONF_SERVICE, /* once per entry of upload.services */
 	CONF_LIMITS,
@@ -218,6 +229,8 @@ enum conf_kind {
 	CONF_KIND_ENUM_RELAY,
 	CONF_KIND_ENUM_PROXY_IN,
 	CONF_KIND_ENUM_PROXY_OUT,
+	CONF_KIND_ENUM_RECORD_AT,
+	CONF_KIND_ENUM_REDACT,
 	CONF_KIND_ENUM_TLS,
 	CONF_KIND_ENUM_OUTPUT,
 	CONF_KIND_NETWORKS,

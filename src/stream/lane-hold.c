@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/counters.h"
+#include "stream/record.h"
 #include "xmpp/ns.h"
 
 #define HOLD_PIECES 8
@@ -91,6 +92,9 @@ static const struct prelude *lane_prelude(const struct lane *l)
 
 static void lane_put_out(struct lane *l, const struct iovec *v, int n)
 {
+	if (UNLIKELY(l->both->record != NULL))
+		record_bytes(l->both->record, (enum lane_dir)l->dir, CAPTURE_AFTER, l->both->opaque,
+			     v, n);
 	l->blocked = !l->both->ops->emit(l->both->ctx, (enum lane_dir)l->dir, v, n);
 }
 

@@ -24,6 +24,7 @@
 #include "stream/compress.h"
 #include "stream/features.h"
 #include "stream/learn.h"
+#include "stream/record.h"
 #include "xmpp/ns.h"
 
 #define FEED_PIECES 8
@@ -770,12 +771,22 @@ static void lane_note_kept(struct lane *l, bool kept, bool anew)
 		list_add_tail(l->both->keepers, &l->keeping);
 }
 
+/* Are these bytes, which come next, no XML? */
+static bool lane_is_blind(const struct lane *l, const uint8_t *p)
+{
+	return l->both->opaque || (!l->bytes && p[0] == TLS_RECORD);
+}
+
 int lane_feed(struct lane *l, const uint8_t *p, size_t len)
 {
 	struct feed x = { .l = l, .p = p, .len = len, .kept = l->pending.len > 0 };
+	const struct iovec all = { .iov_base = (void *)(uintptr_t)p, .iov_len = len };
 
 	if (!len)
 		return 0;
+	if (UNLIKELY(l->both->record != NULL))
+		record_bytes(l->both->record, (enum lane_dir)l->dir, CAPTURE_BEFORE,
+			     lane_is_blind(l, p), &all, 1);
 	if (UNLIKELY(!l->bytes)) {
 		l->awaits = l->dir == LANE_S2C && lane_limits(l)->features_wait > 0;
 		if (p[0] == TLS_RECORD && !l->both->opaque)

@@ -28,6 +28,7 @@
 #include "xmpp/framer.h"
 
 struct lanes;
+struct record_session;
 
 struct lane_ops {
 	/* These bytes leave now. False: send no more from the FIFO until lane_resume(). */
@@ -98,9 +99,10 @@ struct lanes {
 		*keepers; /* of lanes that keep something back, longest first; NULL: not listed */
 	char *jid;        /* owned; who the client is, by the server's word; NULL: unknown */
 	char *to; /* owned; raw `to` of the client's header until the server's header came */
-	struct prelude *prelude; /* owned; of the lane s2c; NULL: nothing waits */
-	uint64_t connection;     /* a hash, for rates of who is not known */
-	uint32_t max_bytes;      /* XEP-0478 limit of the server; 0: none seen */
+	struct prelude *prelude;       /* owned; of the lane s2c; NULL: nothing waits */
+	struct record_session *record; /* owned by the session; NULL: not recorded */
+	uint64_t connection;           /* a hash, for rates of who is not known */
+	uint32_t max_bytes;            /* XEP-0478 limit of the server; 0: none seen */
 	bool authenticated;
 	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */
 	bool opaque;  /* relayed blind from here */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "stream/record.h"
 
 #define SWEEP_MS 1000
 
@@ -176,6 +177,7 @@ void pool_free(struct pool **pp)
 			session_end(CONTAINER_OF(it, struct session, link), "shutting down");
 	pool_reap(p);
 	jobs_free(&p->jobs);
+	record_free(&p->record);
 	if (p->sweep)
 		event_free(p->sweep);
 	if (p->deadline)

@@ -16,6 +16,7 @@ struct pool {
 	struct event_base *base; /* borrowed */
 	struct conf *conf;       /* what new sessions run; one reference; NULL before the first */
 	struct jobs *jobs;       /* owned */
+	struct record *record;   /* owned; NULL: nothing is recorded */
 	struct leg_env legs;
 	struct event *sweep; /* owned, as the next */
 	struct event *deadline;

@@ -24,6 +24,7 @@
 #include "conf/generation.h"
 #include "rule/rule.h"
 #include "stream/listener.h"
+#include "stream/record.h"
 #include "xmpp/outline.h"
 
 #define LISTENERS_MAX     256
@@ -53,6 +54,7 @@ static struct proxy {
 	struct proxy_set *pending;
 	struct list loans; /* struct proxy_loan, at most LISTENERS_MAX */
 	size_t loans_n;
+	unsigned index;
 	bool confined;
 	bool done;
 	int exit_code;
@@ -173,7 +175,15 @@ static int proxy_confine(const struct conf *conf)
 	/* Authorities for tls:// upstreams, which OpenSSL reads when it needs them. */
 	const char *paths[] = { "/etc/ssl/certs", "/usr/lib/ssl", "/usr/share/ca-certificates",
 				"/usr/local/share/ca-certificates", NULL };
-	const struct confine confine = { .user = conf->user, .read_paths = paths };
+	/*
+	 * The one folder that a proxy may write: captures rotate there for as long as it lives, so
+	 * that opening them beforehand would not do, and asking the master for each would make it
+	 * a part of what is relayed.
+	 */
+	const char *const record[] = { conf->record.path, NULL };
+	const struct confine confine = { .user = conf->user,
+					 .read_paths = paths,
+					 .write_paths = conf->record.path[0] ? record : NULL };
 	struct err_msg msg = { 0 };
 
 	if (proxy.confined)
@@ -184,6 +194,15 @@ static int proxy_confine(const struct conf *conf)
 	}
 	proxy.confined = true;
 	return 0;
+}
+
+/* Sessions that are there stay with the tap that they began with. */
+static void proxy_record(const struct conf_record *conf)
+{
+	if (record_runs(proxy.pool->record, conf))
+		return;
+	record_retire(&proxy.pool->record);
+	proxy.pool->record = record_new(proxy.base, conf, proxy.index);
 }
 
 static int on_commit(void)
@@ -202,6 +221,7 @@ static int on_commit(void)
 	set_fini(old);
 	log_set_level((enum log_level)proxy.live->conf->log.level);
 	pool_set_conf(proxy.pool, proxy.live->conf);
+	proxy_record(&proxy.live->conf->record);
 	for (i = 0; i < proxy.live->n; i++)
 		if (listener_start(&proxy.live->v[i])) {
 			log_error("cannot accept clients listener=%s", proxy.live->v[i].name);
@@ -388,6 +408,7 @@ int proxy_main(unsigned index)
 	proxy.live = &proxy.sets[0];
 	proxy.pending = &proxy.sets[1];
 	proxy.exit_code = 70;
+	proxy.index = index;
 	list_init(&proxy.loans);
 	if (proxy_open())
 		proxy_loop();

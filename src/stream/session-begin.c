@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "conf/value.h"
 #include "stream/pool.h"
+#include "stream/record.h"
 #include "stream/session-inside.h"
 
 /* --- TLS ------------------------------------------------------------------------------- */
@@ -273,6 +274,7 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 	s->lanes.connection = hash_keyed(&s->id, sizeof(s->id));
 	s->lanes.listen = listen;
 	s->lanes.keepers = &pool->keepers;
+	s->lanes.record = record_open(pool->record, s->id);
 	s->lanes.chain = chain_new(s->conf, listen, &s->host);
 	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
 		leg_init(&s->leg[side], &pool->legs, limits->write_high, limits->write_low);

@@ -18,6 +18,7 @@
 #include "base/rates.h"
 #include "conf/value.h"
 #include "stream/pool.h"
+#include "stream/record.h"
 #include "stream/session-inside.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
@@ -555,6 +556,7 @@ void session_free(struct session **s)
 	list_remove(&(*s)->link);
 	free((*s)->ends);
 	greeting_free(&(*s)->greeting);
+	record_close(&(*s)->lanes.record);
 	lanes_fini(&(*s)->lanes);
 	chain_free(&(*s)->lanes.chain);
 	conf_unref(&(*s)->conf);
