@@ -17,20 +17,21 @@ scaler: base scaler
 web: base conf web
 box: base conf box
 master: base conf master
+replay: base xmpp replay
 '
 # header pattern: layers that may include it ("main": the files directly in src/)
 libraries='
 libxml/: xmpp rule main
 openssl/: base conf stream main
-event2/: stream media web box master main
+event2/: stream media web box master replay main
 libconfig: conf main
-jansson: master main
+jansson: master replay main
 curl/: media main
 ares: media main
 microhttpd: web box main
 magick/: scaler
 seccomp: scaler
-zlib: base stream
+zlib: base stream replay
 '
 
 allowed_for() {

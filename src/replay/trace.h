@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace - captured sessions in memory, cut into units, ready to be played under other names.
+ *
+ * A unit is what the framer makes of it, white space before it included, so that both ends of a
+ * replay cut the same bytes in the same places. Each knows the places where a clone's name goes
+ * in and where a URL's origin is replaced; trace_print() makes the bytes of one clone.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/capture.h"
+#include "xmpp/framer.h"
+#include "xmpp/unit.h"
+
+#define TRACE_UNIT_MAX (16u * 1024 * 1024)
+
+enum trace_mark_kind {
+	TRACE_CLONE, /* the clone's suffix goes in here */
+	TRACE_ORIGIN /* scheme and host of a URL: becomes that of the media server */
+};
+
+struct trace_mark {
+	uint32_t at;
+	uint32_t len;
+	enum trace_mark_kind kind;
+};
+
+struct trace_unit {
+	int64_t t_us; /* of its last byte, since the session's start */
+	uint8_t *p;   /* owned, as marks */
+	size_t len;
+	struct trace_mark *marks;
+	uint32_t marks_n;
+	uint32_t before; /* units of the other direction that ended before it */
+	enum unit_kind kind;
+	bool candidate; /* c2s message that may get a thumbnail */
+};
+
+struct trace_lane {
+	struct trace_unit *v; /* owned */
+	size_t n;
+	size_t room;
+};
+
+struct trace_session {
+	uint64_t id;
+	unsigned group;
+	int64_t start_us; /* since the start of the first file */
+	int64_t end_us;
+	struct trace_lane lane[2]; /* c2s, s2c */
+	uint32_t login;            /* c2s units up to which order between the directions is kept */
+	uint32_t login_s2c;
+	uint64_t blind; /* bytes that were not recorded */
+	int error;      /* why the rest was not read: 0 or a code */
+	bool after;     /* recorded behind the filters */
+	bool closed;
+	char *jid;                /* owned; bare, raw; NULL: unknown */
+	struct trace_cut *cut[2]; /* owned; while it is read */
+};
+
+struct trace {
+	struct trace_session *v; /* owned */
+	size_t n;
+	size_t room;
+	uint64_t bytes;
+	uint64_t max_bytes;
+	int64_t first_ms; /* start of the first file */
+	int64_t duration_us;
+	char *stem;     /* owned; name of the last file without its number: rotated files go on */
+	unsigned group; /* of files that belong together */
+	unsigned files;
+	unsigned truncated; /* files that end in the middle */
+	unsigned cut;       /* sessions whose beginning is not there */
+};
+
+void trace_init(struct trace *t, uint64_t max_bytes);
+void trace_fini(struct trace *t);
+/* Adds a file: 0, or a negative code and msg. */
+int trace_load(struct trace *t, const char *path, struct err_msg *msg) MUSTCHECK;
+/* When all files are there: names, marks. 0 or ERR_NOMEM. */
+int trace_prepare(struct trace *t) MUSTCHECK;
+
+/* The unit as this clone (0: the original) says it, URLs at this origin (NULL: as they are). */
+int trace_print(const struct trace_unit *u, unsigned clone, const char *origin,
+		struct buf *out) MUSTCHECK;
+
+/* --- cutting a stream into units, here and at both ends of a replay ------------------------- */
+
+struct trace_cut {
+	struct framer framer;
+	struct nsctx *ctx;
+	struct buf pending; /* of the unit in progress */
+	bool s2c;
+};
+
+typedef int (*trace_unit_fn)(void *ctx, const uint8_t *p, size_t len, enum unit_kind kind);
+
+void trace_cut_init(struct trace_cut *c, bool s2c);
+void trace_cut_fini(struct trace_cut *c);
+/* Calls fn for each unit that ends. 0, a violation, ERR_NOMEM, or what fn returned. */
+int trace_cut_feed(struct trace_cut *c, struct trace_cut *other, const uint8_t *p, size_t len,
+		   trace_unit_fn fn, void *ctx) MUSTCHECK;
