@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Speed of the framer alone over traffic in memory: chat messages of about 300 bytes, the
- * same in Cyrillic, base64, and chat in pieces as they come from many sockets. One line per
- * figure; never a test.
+ * same in Cyrillic, base64, and chat in pieces as they come from many sockets; then the units
+ * of the captures that are named, both directions. One line per figure; never a test.
+ *
+ *     bench_framer [CAPTURE]...
  */
 #include "config.h"
 
@@ -12,6 +14,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "replay/trace.h"
 #include "xmpp/framer.h"
 
 #define BYTES  (8U << 20)
@@ -71,12 +74,11 @@ static void feed(struct framer *f, const uint8_t *p, size_t len)
 	} while (event != FRAMER_MORE);
 }
 
-static void measure(const char *name, const char *unit, size_t piece)
+static void measure_bytes(const char *name, const uint8_t *p, size_t len, size_t piece)
 {
 	uint64_t best = UINT64_MAX;
-	size_t len, at;
-	uint8_t *p = repeat(unit, &len);
 	struct framer f;
+	size_t at;
 	int i;
 
 	framer_init(&f);
@@ -89,11 +91,51 @@ static void measure(const char *name, const char *unit, size_t piece)
 		best = MIN_OF(best, now() - from);
 	}
 	framer_fini(&f);
-	free(p);
 	printf("framer %s: %.0f MB/s\n", name, (double)len * 1000 / (double)best);
 }
 
-int main(void)
+static void measure(const char *name, const char *unit, size_t piece)
+{
+	size_t len;
+	uint8_t *p = repeat(unit, &len);
+
+	measure_bytes(name, p, len, piece);
+	free(p);
+}
+
+/* All units of all sessions behind each other, but for the streams' own ends. */
+static void measure_captures(char **files)
+{
+	struct err_msg msg = { 0 };
+	struct buf all;
+	struct trace t;
+	size_t i, k, dir;
+	int rc = 0;
+
+	trace_init(&t, 1u << 30);
+	buf_init(&all, 1u << 30);
+	for (; *files && !rc; files++)
+		rc = trace_load(&t, *files, &msg);
+	while (!rc && t.bytes && all.len < BYTES)
+		for (i = 0; i < t.n; i++)
+			for (dir = 0; dir < 2; dir++)
+				for (k = 0; k < t.v[i].lane[dir].n && !rc; k++) {
+					const struct trace_unit *u = &t.v[i].lane[dir].v[k];
+
+					if (u->kind != UNIT_HEADER && u->kind != UNIT_CLOSE)
+						rc = buf_add(&all, u->p, u->len);
+				}
+	if (rc || !all.len) {
+		fprintf(stderr, "bench_framer: %s\n", msg.text[0] ? msg.text : "no capture");
+		exit(1);
+	}
+	measure_bytes("captures", all.p, all.len, 65536);
+	measure_bytes("captures, 1,400 bytes a read", all.p, all.len, 1400);
+	buf_fini(&all);
+	trace_fini(&t);
+}
+
+int main(int argc, char **argv)
 {
 	static char big[65536];
 	size_t n = (size_t)sprintf(big, "<message><body>");
@@ -105,5 +147,7 @@ int main(void)
 	measure("chat, 100 bytes a read", chat, 100);
 	measure("Cyrillic chat", cyrillic, 65536);
 	measure("base64", big, 65536);
+	if (argc > 1)
+		measure_captures(argv + 1);
 	return 0;
 }

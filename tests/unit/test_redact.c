@@ -16,6 +16,8 @@ static const uint64_t key[2] = { 0x0123456789abcdefULL, 0xfedcba9876543210ULL };
 
 /* Everything in it that is secret holds this word. */
 #define SECRET "geheimnis"
+#define GAPPED SECRET " "
+#define JOINED "&amp;" SECRET
 
 static const char *const streams[] = {
 	"<?xml version='1.0'?><stream:stream to='example.org' version='1.0' xmlns='jabber:client' "
@@ -257,8 +259,7 @@ static void characters_stay_characters(void **state UNUSED)
 /* Texts longer than what is kept back, without a place to cut them. */
 static void long_texts_are_cut_at_the_same_places(void **state UNUSED)
 {
-	static const char *const pieces[] = { SECRET " ", SECRET, "&amp;", "\xe2\x82\xac",
-					      "&amp;" SECRET };
+	static const char *const pieces[] = { GAPPED, SECRET, "&amp;", "\xe2\x82\xac", JOINED };
 	size_t k, at;
 
 	for (k = 0; k < ARRAY_SIZE(pieces); k++) {
