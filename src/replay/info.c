@@ -95,14 +95,14 @@ static const uint8_t *pair_unit(void *ctx, uint64_t number, size_t *len_out,
 	return p->before->v[number].p;
 }
 
-/* The same session, recorded in front of the filters. */
+/* The same session, recorded in front of the filters: it was opened before this one was seen. */
 static const struct trace_session *find_before(const struct trace *t, const struct trace_session *s)
 {
-	size_t i;
+	const struct trace_session *b = s;
 
-	for (i = 0; i < t->n; i++)
-		if (!t->v[i].after && t->v[i].group == s->group && t->v[i].id == s->id)
-			return &t->v[i];
+	while (b-- > t->v)
+		if (!b->after && b->group == s->group && b->id == s->id)
+			return b;
 	return NULL;
 }
 

@@ -142,6 +142,13 @@ static void session_end_cuts(struct trace_session *s)
 	}
 }
 
+static void slots_clear(struct trace *t)
+{
+	free(t->slots);
+	t->slots = NULL;
+	t->slots_room = t->slots_n = 0;
+}
+
 void trace_fini(struct trace *t)
 {
 	size_t i, k;
@@ -158,24 +165,68 @@ void trace_fini(struct trace *t)
 	}
 	free(t->v);
 	free(t->stem);
+	slots_clear(t);
+	free(t->ours);
 	*t = (struct trace){ .v = NULL };
 }
 
-/* Where a line belongs: sessions are those of their file; before and after are two. */
+/* --- sessions while they are read --------------------------------------------------------- */
+
+static struct trace_slot *slot_of(const struct trace *t, uint64_t id, bool after)
+{
+	size_t i = (size_t)((id * 2 + after) * 0x9e3779b97f4a7c15ULL >> 20) & (t->slots_room - 1);
+
+	while (t->slots[i].used && (t->slots[i].id != id || t->slots[i].after != after))
+		i = (i + 1) & (t->slots_room - 1);
+	return &t->slots[i];
+}
+
+static int slots_grow(struct trace *t)
+{
+	struct trace old = *t;
+	size_t i;
+
+	t->slots_room = old.slots_room ? 2 * old.slots_room : 64;
+	t->slots = calloc(t->slots_room, sizeof(*t->slots));
+	if (!t->slots) {
+		*t = old;
+		return ERR_NOMEM;
+	}
+	for (i = 0; i < old.slots_room; i++)
+		if (old.slots[i].used)
+			*slot_of(t, old.slots[i].id, old.slots[i].after) = old.slots[i];
+	free(old.slots);
+	return 0;
+}
+
+/* The slot of a session, a new one if need be; NULL without memory. */
+static struct trace_slot *slot_get(struct trace *t, uint64_t id, bool after)
+{
+	struct trace_slot *slot;
+
+	if (2 * t->slots_n >= t->slots_room && slots_grow(t))
+		return NULL;
+	slot = slot_of(t, id, after);
+	t->slots_n += !slot->used;
+	slot->used = true;
+	slot->id = id;
+	slot->after = after;
+	return slot;
+}
+
+/* Where a line belongs: sessions are those of their group; before and after are two. */
 static struct trace_session *trace_session(struct trace *t, const struct reader_event *e,
 					   int64_t t_us)
 {
 	bool after = e->where == CAPTURE_AFTER;
+	struct trace_slot *slot = slot_get(t, e->session, after);
 	struct trace_session *s;
 	size_t i;
 
-	for (i = t->n; i > 0; i--) {
-		s = &t->v[i - 1];
-		if (s->group != t->group || e->event == CAPTURE_OPEN)
-			break;
-		if (s->id == e->session && s->after == after && !s->closed)
-			return s;
-	}
+	if (!slot)
+		return NULL;
+	if (slot->number)
+		return &t->v[slot->number - 1];
 	if (t->n == t->room) {
 		size_t room = t->room ? 2 * t->room : 64;
 		struct trace_session *v = realloc(t->v, room * sizeof(*v));
@@ -186,6 +237,7 @@ static struct trace_session *trace_session(struct trace *t, const struct reader_
 		t->room = room;
 	}
 	s = &t->v[t->n++];
+	slot->number = t->n;
 	*s = (struct trace_session){ .id = e->session,
 				     .group = t->group,
 				     .after = after,
@@ -198,6 +250,21 @@ static struct trace_session *trace_session(struct trace *t, const struct reader_
 		trace_cut_init(s->cut[i], i == 1);
 	}
 	return s;
+}
+
+/* Its number is free for another session. */
+static int trace_forget(struct trace *t, uint64_t id)
+{
+	int after;
+
+	for (after = 0; after <= 1; after++) {
+		struct trace_slot *slot = slot_get(t, id, after != 0);
+
+		if (!slot)
+			return ERR_NOMEM;
+		slot->number = 0;
+	}
+	return 0;
 }
 
 struct loading {
@@ -241,18 +308,21 @@ static int on_unit(void *ctx, const uint8_t *p, size_t len, enum unit_kind kind)
 
 static int trace_event(struct trace *t, const struct reader_event *e, int64_t t_us)
 {
-	struct trace_session *s = trace_session(t, e, t_us);
-	struct loading l = { .trace = t, .session = s, .t_us = t_us, .s2c = e->s2c };
+	struct loading l = { .trace = t, .t_us = t_us, .s2c = e->s2c };
 	const struct trace_lane *lane;
+	struct trace_session *s;
 	int rc;
 
+	if (e->event == CAPTURE_OPEN && trace_forget(t, e->session))
+		return ERR_NOMEM;
+	s = l.session = trace_session(t, e, t_us);
 	if (!s)
 		return ERR_NOMEM;
 	s->end_us = t_us;
 	t->duration_us = MAX_OF(t->duration_us, t_us);
 	s->blind += e->blind;
 	if (e->event == CAPTURE_CLOSE)
-		s->closed = true;
+		return trace_forget(t, e->session);
 	if (e->event != CAPTURE_DATA || s->error || s->blind)
 		return 0;
 	/* slixmpp acknowledges stanzas behind its </stream:stream>: nobody reads that. */
@@ -275,8 +345,10 @@ static int trace_group(struct trace *t, const char *path)
 
 	if (!stem)
 		return ERR_NOMEM;
-	if (!t->stem || strcmp(t->stem, stem) != 0)
+	if (!t->stem || strcmp(t->stem, stem) != 0) {
 		t->group++;
+		slots_clear(t);
+	}
 	free(t->stem);
 	t->stem = stem;
 	return 0;
@@ -299,6 +371,8 @@ int trace_load(struct trace *t, const char *path, struct err_msg *msg)
 		t->first_ms = reader_start_ms(r);
 	offset_us = MAX_OF(reader_start_ms(r) - t->first_ms, 0) * 1000;
 	while (!(rc = reader_next(r, &e, msg))) {
+		if (strcmp(reader_at(r), "after") == 0)
+			e.where = CAPTURE_BEFORE; /* there is nothing in front of it */
 		rc = trace_event(t, &e, e.t_us + offset_us);
 		if (rc) {
 			err_msg_set(msg, rc, "%s: %s", path, err_str(rc));
@@ -362,24 +436,52 @@ static int unit_mark(struct trace_unit *u, size_t at, size_t len, enum trace_mar
 	return 0;
 }
 
-/* Whose addresses a clone changes: all that a session of this capture was bound to. */
-static bool is_ours(const struct trace *t, const uint8_t *from, const uint8_t *at,
-		    const uint8_t *end, size_t *local_out)
+static int by_text(const void *a, const void *b)
 {
-	size_t i;
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
-	for (i = 0; i < t->n; i++) {
-		const char *jid = t->v[i].jid;
-		size_t len = jid ? strlen(jid) : 0;
-		size_t local = jid ? (size_t)(strchr(jid, '@') - jid) : 0;
+/* Whose addresses a clone changes: all that a session of these captures was bound to. */
+static int trace_gather_ours(struct trace *t)
+{
+	size_t i, n = 0;
 
-		if (jid && (size_t)(at - from) >= local && (size_t)(end - at) >= len - local &&
-		    memcmp(at - local, jid, len) == 0) {
-			*local_out = local;
-			return true;
-		}
-	}
-	return false;
+	t->ours = calloc(t->n + 1, sizeof(*t->ours));
+	if (!t->ours)
+		return ERR_NOMEM;
+	for (i = 0; i < t->n; i++)
+		if (t->v[i].jid)
+			t->ours[n++] = t->v[i].jid;
+	qsort(t->ours, n, sizeof(*t->ours), by_text);
+	for (i = 0; i < n; i++)
+		if (!t->ours_n || strcmp(t->ours[t->ours_n - 1], t->ours[i]) != 0)
+			t->ours[t->ours_n++] = t->ours[i];
+	return 0;
+}
+
+static bool is_jid_end(uint8_t b)
+{
+	return isspace(b) || b == '<' || b == '>' || b == '"' || b == '\'' || b == '/' ||
+	       b == ',' || b == ';' || b == ':' || b == '@';
+}
+
+/* Is the address around this @ one of ours? */
+static bool is_ours(const struct trace *t, const uint8_t *begin, const uint8_t *at,
+		    const uint8_t *end)
+{
+	const uint8_t *from = at, *to = at + 1;
+	char text[3072];
+	const char *key = text;
+
+	while (from > begin && !is_jid_end(from[-1]))
+		from--;
+	while (to < end && !is_jid_end(*to))
+		to++;
+	if ((size_t)(to - from) >= sizeof(text))
+		return false;
+	memcpy(text, from, (size_t)(to - from));
+	text[to - from] = '\0';
+	return bsearch(&key, t->ours, t->ours_n, sizeof(*t->ours), by_text) != NULL;
 }
 
 static bool is_url_end(uint8_t b)
@@ -424,7 +526,7 @@ static int unit_mark_id(struct trace_unit *u, size_t i, size_t tag_end)
 static int unit_find_marks(const struct trace *t, struct trace_unit *u)
 {
 	const uint8_t *end = u->p + u->len, *tag;
-	size_t i, n, local, tag_len, tag_end, id_at = 0;
+	size_t i, n, tag_len, tag_end, id_at = 0;
 	bool stanza = u->kind == UNIT_MESSAGE || u->kind == UNIT_PRESENCE || u->kind == UNIT_IQ;
 	int rc = 0;
 
@@ -440,7 +542,7 @@ static int unit_find_marks(const struct trace *t, struct trace_unit *u)
 				continue;
 			}
 		}
-		if (u->p[i] == '@' && is_ours(t, u->p, u->p + i, end, &local))
+		if (u->p[i] == '@' && is_ours(t, u->p, u->p + i, end))
 			rc = unit_mark(u, i, 0, TRACE_CLONE);
 		else if (u->p[i] == 'h' && (n = origin_len(u->p + i, u->p, end)) > 0)
 			rc = unit_mark(u, i, n, TRACE_ORIGIN);
@@ -476,6 +578,7 @@ int trace_prepare(struct trace *t)
 			t->v[i].error = t->v[i].error ? t->v[i].error : ERR_BAD_FORMAT;
 		t->cut += t->v[i].error != 0;
 	}
+	rc = trace_gather_ours(t);
 	for (i = 0; i < t->n && !rc; i++)
 		for (dir = 0; dir < 2 && !rc; dir++)
 			for (k = 0; k < t->v[i].lane[dir].n && !rc; k++) {

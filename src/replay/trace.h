@@ -53,15 +53,27 @@ struct trace_session {
 	struct trace_lane lane[2]; /* c2s, s2c */
 	uint32_t login;            /* c2s units up to which order between the directions is kept */
 	uint32_t login_s2c;
-	uint64_t blind; /* bytes that were not recorded */
-	int error;      /* why the rest was not read: 0 or a code */
-	bool after;     /* recorded behind the filters */
-	bool closed;
+	uint64_t blind;           /* bytes that were not recorded */
+	int error;                /* why the rest was not read: 0 or a code */
+	bool after;               /* recorded behind the filters */
 	char *jid;                /* owned; bare, raw; NULL: unknown */
 	struct trace_cut *cut[2]; /* owned; while it is read */
 };
 
+/* Where a session that is being read stands. */
+struct trace_slot {
+	uint64_t id;
+	size_t number; /* in trace.v, from 1; 0: none now */
+	bool after;
+	bool used;
+};
+
 struct trace {
+	struct trace_slot *slots; /* owned; slots_room of them, a power of two or 0 */
+	size_t slots_room;
+	size_t slots_n;
+	const char **ours; /* owned, the names are the sessions'; sorted */
+	size_t ours_n;
 	struct trace_session *v; /* owned */
 	size_t n;
 	size_t room;

@@ -401,6 +401,51 @@ static void sessions_go_on_over_files(void **state UNUSED)
 	trace_fini(&t);
 }
 
+/* Clones say other names wherever their own stand, ids of their own, and the same URLs elsewhere.
+ */
+static void clones_have_names_of_their_own(void **state UNUSED)
+{
+	static const char *const said[] = {
+		"<stream:stream xmlns='jabber:client' "
+		"xmlns:stream='http://etherx.jabber.org/streams'>",
+		"<iq type='result' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+		"<jid>al@x.org/r</jid></bind></iq>",
+		"<message from='al@x.org/r' to='bal@x.org' id='m'><body>al@x.org.uk, al@x.org: "
+		"http://h.org/p</body></message>",
+	};
+	struct err_msg msg = { 0 };
+	struct capture *c = begin();
+	struct capture_line line = { .session = 1, .event = CAPTURE_DATA, .s2c = true };
+	struct trace t;
+	struct buf out;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(said); i++) {
+		line.at_us = clock_us();
+		line.p = (const uint8_t *)said[i];
+		line.len = strlen(said[i]);
+		capture_write(c, &line);
+	}
+	capture_close(&c);
+	trace_init(&t, 1 << 20);
+	buf_init(&out, 1 << 20);
+	assert_int_equal(trace_load(&t, path_of(1), &msg), 0);
+	assert_int_equal(trace_prepare(&t), 0);
+	assert_int_equal(t.v[0].lane[1].n, 3);
+	assert_int_equal(trace_print(&t.v[0].lane[1].v[2], 0, NULL, &out), 0);
+	assert_int_equal(out.len, strlen(said[2]));
+	assert_memory_equal(out.p, said[2], out.len);
+	buf_drop(&out, out.len);
+	assert_int_equal(trace_print(&t.v[0].lane[1].v[2], 7, "http://127.0.0.1:80", &out), 0);
+	assert_int_equal(buf_add(&out, "", 1), 0);
+	assert_string_equal(
+		(char *)out.p,
+		"<message from='al.7@x.org/r' to='bal@x.org' id='m.7'><body>al@x.org.uk, "
+		"al.7@x.org: http://127.0.0.1:80/p</body></message>");
+	buf_fini(&out);
+	trace_fini(&t);
+}
+
 static void the_memory_of_a_trace_is_capped(void **state UNUSED)
 {
 	struct capture *c = begin();
@@ -443,6 +488,7 @@ int main(void)
 		cmocka_unit_test(files_rotate_and_the_oldest_go),
 		cmocka_unit_test(what_cannot_be_written_stops_it),
 		cmocka_unit_test(sessions_go_on_over_files),
+		cmocka_unit_test(clones_have_names_of_their_own),
 		cmocka_unit_test(the_memory_of_a_trace_is_capped),
 	};
 
