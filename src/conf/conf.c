@@ -81,11 +81,16 @@ static const struct {
 };
 
 static const char *const section_names[CONF_SECTION_COUNT] = {
-	[CONF_GLOBAL] = "",       [CONF_LOG] = "log",
-	[CONF_LISTEN] = "listen", [CONF_PROFILE] = "profiles",
-	[CONF_FETCH] = "fetch",   [CONF_SCALE] = "scale",
-	[CONF_CACHE] = "cache",   [CONF_WEB] = "web",
-	[CONF_RECORD] = "record", [CONF_UPLOAD] = "upload",
+	[CONF_GLOBAL] = "",
+	[CONF_LOG] = "log",
+	[CONF_LISTEN] = "listen",
+	[CONF_PROFILE] = "profiles",
+	[CONF_FETCH] = "fetch",
+	[CONF_SCALE] = "scale",
+	[CONF_CACHE] = "cache",
+	[CONF_WEB] = "web",
+	[CONF_RECORD] = "record",
+	[CONF_UPLOAD] = "upload",
 	[CONF_SERVICE] = "upload.services",
 	[CONF_LIMITS] = "limits",
 };

@@ -104,6 +104,7 @@ static int setup(void **state)
 	assert_non_null(t.conf);
 	t.listen = conf_add_listen(t.conf, "main");
 	assert_non_null(t.listen);
+	t.conf->limits.features_wait = 0;                                /* but for test_features */
 	assert_int_equal(t.listen->compression, CONF_COMPRESSION_STRIP); /* the default */
 	outline_setup();
 	return 0;
