@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "replay/import.h"
 #include "replay/info.h"
 #include "replay/player.h"
 #include "replay/report.h"
@@ -24,6 +25,7 @@ enum { EXIT_DIFFERENT = 1, EXIT_USAGE = 2, EXIT_OWN = 70 };
 static const char usage[] =
 	"usage: inset-replay info [--json] CAPTURE...\n"
 	"       inset-replay check CAPTURE...\n"
+	"       inset-replay import [--port 5222] [--no-redaction] PCAP FOLDER\n"
 	"       inset-replay play --connect ADDR:PORT --listen ADDR:PORT [OPTION]... CAPTURE...\n"
 	"       inset-replay report [-o FILE.html] REPORT.json [REPORT.json]\n"
 	"\n"
@@ -273,6 +275,33 @@ static int cmd_check(int argc, char **argv)
 	return faults ? EXIT_DIFFERENT : EXIT_SUCCESS;
 }
 
+static int cmd_import(int argc, char **argv)
+{
+	static const struct option options[] = { { "no-redaction", no_argument, NULL, 'n' },
+						 { "port", required_argument, NULL, 'p' },
+						 { NULL, 0, NULL, 0 } };
+	struct import_config c = { .name = "import", .port = 5222, .redact = true };
+	struct import_result r;
+	struct err_msg msg = { 0 };
+	int id, rc;
+
+	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (id == 'n')
+			c.redact = false;
+		else if (id != 'p' || !parse_count(optarg, 65535, &c.port))
+			return bad_usage("import: not a value", NULL);
+	}
+	if (argc - optind != 2)
+		return bad_usage("import: a packet capture and a folder", NULL);
+	c.pcap = argv[optind];
+	c.folder = argv[optind + 1];
+	rc = import_pcap(&c, &r, &msg);
+	if (rc)
+		return fail(rc, &msg);
+	printf("streams %u, cut off where segments are missing %u\n", r.streams, r.broken);
+	return EXIT_SUCCESS;
+}
+
 /* The report of a run, wherever it is wanted. */
 static int play_report(const struct play *p, const struct player_result *r, struct err_msg *msg)
 {
@@ -370,10 +399,8 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*fn)(int argc, char **argv);
 	} commands[] = {
-		{ "check", cmd_check },
-		{ "info", cmd_info },
-		{ "play", cmd_play },
-		{ "report", cmd_report },
+		{ "check", cmd_check }, { "import", cmd_import }, { "info", cmd_info },
+		{ "play", cmd_play },   { "report", cmd_report },
 	};
 	size_t i;
 

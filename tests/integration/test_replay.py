@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 
@@ -264,6 +265,34 @@ def test_samples_are_sound():
         assert secret not in everything, secret
     for kept in ('urn:xmpp:mam:2', 'urn:xmpp:carbons:2', 'urn:xmpp:sm:3', 'protocol/muc', 'jabber:x:oob', 'resumed'):
         assert kept in everything, kept
+
+
+def pcap(path, segments, port=5222):
+    """A packet capture of one connection: [(seconds, from server, sequence number, bytes)]."""
+    with open(path, 'wb') as f:
+        f.write(struct.pack('<IHHiIII', 0xa1b2c3d4, 2, 4, 0, 0, 65535, 101))
+        for t, s2c, seq, data in segments:
+            ports = (port, 40000) if s2c else (40000, port)
+            tcp = struct.pack('>HHIIBBHHH', *ports, seq, 1, 0x50, 0x18, 65535, 0, 0) + data
+            ip = struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, b'\x7f\0\0\1', b'\x7f\0\0\1')
+            f.write(struct.pack('<IIII', int(t), int(t % 1 * 1e6), len(ip + tcp), len(ip + tcp)) + ip + tcp)
+
+
+def test_import_of_a_packet_capture(tmp_path):
+    head = b"<stream:stream to='x.org' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    said = f"<message to='alice@x.org'><body>{SECRET}</body></message>".encode()
+    n = len(head)
+    pcap(tmp_path / 'a.pcap', [(1000.0, False, 1, head), (1000.1, True, 1, head), (1000.2, False, 1 + n, said[:20]),
+                               (1000.3, False, 1 + n, said[:20]), (1000.4, False, 1 + n + 10, said[10:]),
+                               (1000.5, False, 9999, b'<never/>')])
+    result = replay('import', tmp_path / 'a.pcap', tmp_path)
+    assert result.returncode == 0 and 'streams 1, cut off where segments are missing 1' in result.stdout, result.stderr
+    made = tmp_path / 'import.000001.jsonl.gz'
+    assert len(text(made, 'c2s')) == len(head + said) and SECRET not in text(made, 'c2s')
+    assert text(made, 'c2s').startswith(head.decode()) and text(made, 's2c') == head.decode()
+    assert 0.39 < lines(made)[-1]['t'] < 0.45
+    assert replay('check', made).returncode == 0
+    assert replay('import', tmp_path / 'missing', tmp_path).returncode == 1
 
 
 # --- play -----------------------------------------------------------------------------------------
