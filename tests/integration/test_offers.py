@@ -197,3 +197,32 @@ def test_figures(twins, pair):
     before = twins.metric('inset_offer_twins_total')
     through(pair, si(thumbs0()))
     assert twins.metric('inset_offer_twins_total') == before + 1
+
+
+# --- strip: a rule takes them out ------------------------------------------------------------
+
+ENCRYPTED = "//*[local-name() = 'security' or local-name() = 'encrypted']"
+
+
+def test_rule_strips_offers_of_encrypted_transfers(start, upstream):
+    """The seed's privacy note: what is encrypted gets no preview in the clear, if the operator says so."""
+    daemon = start({'listen.main.directions': ['c2s', 's2c'], 'profiles.default.twins': True,
+                    'rules': [{'name': 'no previews of encrypted files', 'xpath': ENCRYPTED, 'action': 'strip'}]})
+    session = Session(daemon.port, upstream)
+    for security in SECURITY.values():
+        for lane in ('c2s', 's2c'):
+            offer = jingle(1, 5, security)
+            assert through(session, offer(thumbs0() + thumbs1()), lane) == offer('')
+    assert daemon.metric('inset_thumbnails_stripped_total') == 8
+    assert without(through(session, si(thumbs0())), si(thumbs0()))      # not encrypted: the next rule, and its twin
+    session.close()
+
+
+@pytest.mark.parametrize('carrier', CARRIERS)
+def test_default_action_strips_every_offer(start, upstream, carrier):
+    daemon = start({'default-action': 'strip'})
+    session = Session(daemon.port, upstream)
+    for form in ('seed', 'new-several', 'both', 'prefixed', 'double-quotes', 'strange-cid'):
+        assert through(session, CARRIERS[carrier](FORMS[form])) == CARRIERS[carrier]('')
+    session.s2c(CARRIERS[carrier](thumbs0()))       # a lane that is not asked for
+    session.close()
