@@ -69,8 +69,8 @@ const char *scale_version(void)
 	return GetMagickVersion(NULL);
 }
 
-/* Pixels and sides of the header against the limits; hint_out: "WxH" for the JPEG decoder, else "".
- */
+/* Pixels and sides of the header against the limits; hint_out: "WxH" where a JPEG is to be decoded
+ * smaller, else "". */
 static bool scale_is_small_enough(const struct picture_request *req, const struct header *h,
 				  char *hint_out, size_t size)
 {
@@ -89,9 +89,11 @@ static bool scale_is_small_enough(const struct picture_request *req, const struc
 	encode_fit(h->width, h->height, req->height, req->width, &w_turned, &h_turned);
 	w = MAX_OF(w, w_turned) * SCALE_DCT_MARGIN;
 	ht = MAX_OF(ht, h_turned) * SCALE_DCT_MARGIN;
-	snprintf(hint_out, size, "%ux%u", w, ht);
-	/* The decoder goes down to eighths, rounding up. */
 	ratio = MIN_OF(h->width / w, h->height / ht);
+	/* GraphicsMagick takes a size beyond the picture's own for a wish to have it doubled. */
+	if (ratio > 1)
+		snprintf(hint_out, size, "%ux%u", w, ht);
+	/* The decoder goes down to eighths, rounding up. */
 	ratio = MIN_OF(MAX_OF(ratio, 1u), 8u);
 	return pixels <= l->max_pixels_jpeg && pixels / (ratio * ratio) <= l->max_pixels;
 }

@@ -308,6 +308,29 @@ def test_never_enlarged(scaler, tmp_path):
         assert_clean(res, tmp_path)
 
 
+SMALL = [(1, 1), (1, 9), (8, 8), (17, 3), (40, 30), (90, 70), (100, 80), (120, 90), (127, 128), (128, 96), (130, 90),
+         (255, 200), (256, 256), (257, 255), (511, 60), (60, 511)]
+
+
+@pytest.mark.parametrize('output', [AUTO, AS_JPEG, AS_PNG, AS_WEBP])
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
+def test_small_jpegs(scaler, tmp_path, mode, output):
+    """libjpeg can double a picture, and GraphicsMagick lets it when it is asked for more than there is."""
+    for size in SMALL:
+        for orientation in (1, 3, 6):
+            im = corners(*size, mode=mode) if min(size) > 8 else Image.new(mode, size)
+            exif = Image.Exif()
+            exif[0x112] = orientation
+            res = scaler.scale(save(im, 'JPEG', quality=95, subsampling=0, exif=exif), JPEG, output)
+            want = size if orientation < 5 else size[::-1]
+            assert res.status == OK and (res.ow, res.oh) == want, size
+            out = assert_clean(res, tmp_path)
+            if max(size) <= 128:
+                assert out.size == want
+            if min(out.size) > 8 and mode != 'L':
+                assert_corners(out, SIDES[orientation])
+
+
 @pytest.mark.parametrize('output', [AUTO, AS_JPEG, AS_PNG, AS_WEBP])
 def test_ladder(scaler, tmp_path, output):
     data = save(photo(), 'JPEG', quality=95)
