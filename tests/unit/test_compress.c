@@ -102,6 +102,7 @@ static int setup(void **state)
 	(void)state;
 	t.conf = conf_new();
 	assert_non_null(t.conf);
+	t.conf->limits.features_wait = 0; /* but for its own tests */
 	t.listen = conf_add_listen(t.conf, "main");
 	assert_non_null(t.listen);
 	t.conf->limits.features_wait = 0;                                /* but for test_features */
@@ -498,6 +499,59 @@ static void test_no_answer_outside_the_stream(void **state)
 	expect(LANE_S2C, "</stream:stream> ");
 }
 
+/* A header that waits for its features has not left, but it has been put out. */
+static void test_the_answer_waits_with_the_header(void **state)
+{
+	struct lane *l = &t.lanes.lane[LANE_S2C];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		begin(CONF_COMPRESSION_STRIP);
+		t.conf->limits.features_wait = 20;
+		put(LANE_C2S, HEADER);
+		put(LANE_S2C, i == 1 ? HEADER "<stream:fea" : HEADER);
+		put(LANE_C2S, ASK);
+		expect(LANE_C2S, HEADER);
+		expect(LANE_S2C, "");
+		if (i == 2) {
+			clock_fake(lane_deadline(l));
+			lane_expire(l);
+			expect(LANE_S2C, HEADER FAILURE);
+		}
+		put(LANE_S2C, &FEATURES("")[i == 1 ? strlen("<stream:fea") : 0]);
+		expect(LANE_S2C, i == 2 ? FEATURES("") : HEADER FAILURE FEATURES(""));
+		end();
+	}
+	begin(CONF_COMPRESSION_STRIP);
+}
+
+static void test_the_new_header_waits_as_well(void **state)
+{
+	size_t piece;
+
+	(void)state;
+	for (piece = 1; piece < strlen(HEADER FEATURES("")); piece++) {
+		begin(CONF_COMPRESSION_RELAY);
+		t.conf->limits.features_wait = 20;
+		put(LANE_C2S, HEADER);
+		t.lanes.authenticated = true;
+		put(LANE_C2S, ASK);
+		/* A server that skips its features: nothing waits behind the switch. */
+		put(LANE_S2C, HEADER);
+		expect(LANE_S2C, "");
+		put(LANE_S2C, AGREED);
+		assert_int_equal(t.switched[LANE_S2C], strlen(HEADER AGREED));
+		expect(LANE_S2C, HEADER AGREED);
+		put(LANE_S2C, HEADER);
+		expect(LANE_S2C, "");
+		assert_int_equal(put_pieces(LANE_S2C, FEATURES(""), piece), 0);
+		expect(LANE_S2C, HEADER FEATURES(""));
+		end();
+	}
+	begin(CONF_COMPRESSION_RELAY);
+}
+
 static void test_asking_again_and_again(void **state)
 {
 	int i;
@@ -584,6 +638,8 @@ int main(void)
 		TEST(test_answered_at_every_split),
 		TEST(test_the_answer_keeps_the_order),
 		TEST(test_no_answer_outside_the_stream),
+		TEST(test_the_answer_waits_with_the_header),
+		TEST(test_the_new_header_waits_as_well),
 		TEST(test_asking_again_and_again),
 		TEST(test_once_compressed_it_is_answered),
 		TEST(test_too_long_or_too_slow),
