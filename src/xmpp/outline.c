@@ -49,6 +49,7 @@ struct parse {
 	int error;
 };
 
+/* libxml2 lets go of its input at once: nothing that it handed over may be read after this. */
 static void stop(struct parse *p, int error)
 {
 	if (!p->error)
@@ -123,9 +124,11 @@ static bool copy_attributes(struct parse *p, struct outline_element *e, const xm
 	}
 	/* Each is five pointers: local name, prefix, namespace, value, end of the value. */
 	for (i = 0; i < n; i++, raw += 5) {
-		attrs[i].ns = raw[2] ? copy(p, raw[2], strlen((const char *)raw[2])) : "";
-		attrs[i].local = copy(p, raw[0], strlen((const char *)raw[0]));
 		attrs[i].value = copy_value(p, raw[3], (size_t)(raw[4] - raw[3]));
+		if (!p->error)
+			attrs[i].local = copy(p, raw[0], strlen((const char *)raw[0]));
+		if (!p->error)
+			attrs[i].ns = raw[2] ? copy(p, raw[2], strlen((const char *)raw[2])) : "";
 		if (p->error)
 			return false;
 	}
@@ -186,10 +189,11 @@ static void on_start(void *user, const xmlChar *local, const xmlChar *prefix UNU
 		e->ns = p->elements[e->parent].ns;
 	else
 		e->ns = ns ? copy(p, ns, strlen((const char *)ns)) : "";
-	e->local = copy(p, local, strlen((const char *)local));
-	if (attrs_n && !copy_attributes(p, e, attrs, (size_t)attrs_n))
+	if (!p->error)
+		e->local = copy(p, local, strlen((const char *)local));
+	if (p->error || (attrs_n && !copy_attributes(p, e, attrs, (size_t)attrs_n)))
 		return;
-	if (!p->error && e->start >= e->start_end)
+	if (e->start >= e->start_end)
 		stop(p, ERR_WELL_FORMED);
 	p->at = e->start_end;
 	f->up = p->open;
