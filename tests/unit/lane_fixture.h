@@ -27,7 +27,7 @@ static struct fixture {
 	bool room;
 } t;
 
-static bool on_emit(void *ctx, enum lane_dir dir, const struct iovec *v, int n)
+static UNUSED bool on_emit(void *ctx, enum lane_dir dir, const struct iovec *v, int n)
 {
 	int i;
 
@@ -38,7 +38,7 @@ static bool on_emit(void *ctx, enum lane_dir dir, const struct iovec *v, int n)
 	return t.room;
 }
 
-static void on_unhold(void *ctx, struct fifo_entry *e)
+static UNUSED void on_unhold(void *ctx, struct fifo_entry *e)
 {
 	assert_ptr_equal(ctx, &t);
 	fake_forget(e);
@@ -46,7 +46,7 @@ static void on_unhold(void *ctx, struct fifo_entry *e)
 
 static const struct lane_ops ops = { .emit = on_emit, .unhold = on_unhold };
 
-static void begin(void)
+static UNUSED void begin(void)
 {
 	static struct chain chain;
 
@@ -61,7 +61,7 @@ static void begin(void)
 	buf_init(&t.out[1], 1 << 26);
 }
 
-static void end(void)
+static UNUSED void end(void)
 {
 	lanes_fini(&t.lanes);
 	buf_fini(&t.out[0]);
@@ -71,7 +71,7 @@ static void end(void)
 	assert_int_equal(counters_mine->value[METRIC_HELD_UNITS], 0);
 }
 
-static int setup(void **state)
+static UNUSED int setup(void **state)
 {
 	(void)state;
 	t.conf = conf_new();
@@ -84,7 +84,7 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
+static UNUSED int teardown(void **state)
 {
 	(void)state;
 	end();
@@ -92,7 +92,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int feed(enum lane_dir dir, const void *p, size_t len)
+static UNUSED int feed(enum lane_dir dir, const void *p, size_t len)
 {
 	/* A heap copy, so that reading past a chunk's end is seen. */
 	uint8_t *copy = malloc(len + !len);
@@ -105,12 +105,12 @@ static int feed(enum lane_dir dir, const void *p, size_t len)
 	return rc;
 }
 
-static void put(enum lane_dir dir, const char *text)
+static UNUSED void put(enum lane_dir dir, const char *text)
 {
 	assert_int_equal(feed(dir, text, strlen(text)), 0);
 }
 
-static void expect(enum lane_dir dir, const char *text)
+static UNUSED void expect(enum lane_dir dir, const char *text)
 {
 	if (t.out[dir].len != strlen(text) ||
 	    (*text && memcmp(t.out[dir].p, text, t.out[dir].len) != 0))
@@ -118,7 +118,7 @@ static void expect(enum lane_dir dir, const char *text)
 	buf_clear(&t.out[dir]);
 }
 
-static void login(void)
+static UNUSED void login(void)
 {
 	put(LANE_C2S, HEADER);
 	put(LANE_S2C, HEADER);

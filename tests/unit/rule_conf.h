@@ -25,19 +25,19 @@ static int64_t rule_us;
 static unsigned rule_takes;
 static char rule_trace[8192];
 
-static time_t fake_wall(void *ctx UNUSED)
+static UNUSED time_t fake_wall(void *ctx UNUSED)
 {
 	return rule_wall;
 }
 
-static int64_t fake_now(void *ctx UNUSED)
+static UNUSED int64_t fake_now(void *ctx UNUSED)
 {
 	return rule_us++;
 }
 
 /* Exact, and for as many things as a test has. */
-static bool fake_rate(void *ctx UNUSED, uint64_t key, uint32_t count, uint32_t per_ms UNUSED,
-		      bool take)
+static UNUSED bool fake_rate(void *ctx UNUSED, uint64_t key, uint32_t count, uint32_t per_ms UNUSED,
+			     bool take)
 {
 	static struct {
 		uint64_t key;
@@ -59,7 +59,7 @@ static bool fake_rate(void *ctx UNUSED, uint64_t key, uint32_t count, uint32_t p
 	return true;
 }
 
-static void fake_trace(void *ctx UNUSED, const struct rule_step *s)
+static UNUSED void fake_trace(void *ctx UNUSED, const struct rule_step *s)
 {
 	static const char *const outcomes[] = { "decided", "shadow", "failed", "open", "stuck" };
 	size_t n = strlen(rule_trace);
@@ -74,7 +74,7 @@ static UNUSED struct rule_env rule_env = {
 };
 
 /* NULL: problems say why. With a listener "main" that looks at both lanes. */
-static struct conf *conf_of_file(const char *path)
+static UNUSED struct conf *conf_of_file(const char *path)
 {
 	static const char *const both[] = { "listen.main.directions=c2s,s2c" };
 	const struct conf_source source = { .file = path,
@@ -121,7 +121,8 @@ static UNUSED const char *all_of(const struct conf_problems *p)
 }
 
 /* The message's parts that the filter would hand over: its first address and type. */
-static void input_of(struct rule_input *in, const char *xml, enum lane_dir dir, const char *from)
+static UNUSED void input_of(struct rule_input *in, const char *xml, enum lane_dir dir,
+			    const char *from)
 {
 	const struct outline_limits limits = { .depth = 64, .attributes = 100, .elements = 20000 };
 	struct outline *o = arena_alloc(rule_arena, sizeof(*o));
@@ -148,7 +149,7 @@ static void input_of(struct rule_input *in, const char *xml, enum lane_dir dir, 
 	in->declared = type ? type : "";
 }
 
-static int rule_setup(void **state UNUSED)
+static UNUSED int rule_setup(void **state UNUSED)
 {
 	static const char header[] = "<stream:stream xmlns='jabber:client' "
 				     "xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -163,7 +164,7 @@ static int rule_setup(void **state UNUSED)
 	return 0;
 }
 
-static int rule_teardown(void **state UNUSED)
+static UNUSED int rule_teardown(void **state UNUSED)
 {
 	conf_problems_free(&problems);
 	conf_problems_free(&warnings);
