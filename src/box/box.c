@@ -68,6 +68,7 @@ static struct box {
 	struct box_set *pending; /* owned; NULL */
 	struct store *store;
 	struct offers *offers;
+	struct s3 *s3;
 	struct list connections;
 	struct list retired;
 	size_t retired_n;
@@ -135,8 +136,10 @@ static void on_completed(void *ctx UNUSED, struct MHD_Connection *connection, vo
 		box_upload_free(&u);
 	}
 	*state = NULL;
-	if (c)
-		c->deadline = clock_now() + CONNECTION_TIMEOUT * 1000;
+	if (!c)
+		return;
+	c->deadline = clock_now() + CONNECTION_TIMEOUT * 1000;
+	c->asked = false;
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_context,
@@ -157,6 +160,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 	if (!c)
 		return; /* libmicrohttpd's own time-out remains */
 	c->connection = connection;
+	c->wake = l->timer;
 	list_init(&c->link);
 	list_add_tail(&box.connections, &c->link);
 	http_allow(connection, l->set->site.conf, 0);
@@ -196,6 +200,14 @@ static void set_put(struct box_set **sp)
 	free(s);
 }
 
+static bool is_idle(const struct box_listener *l)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return !info || info->num_connections == 0;
+}
+
 static void listener_close(struct box_listener *l)
 {
 	struct box_set *set = l->set;
@@ -205,25 +217,21 @@ static void listener_close(struct box_listener *l)
 	list_remove(&l->retired);
 	if (l->event)
 		event_free(l->event);
-	if (l->timer)
-		event_free(l->timer);
 	if (l->daemon) {
-		offers_end(box.offers); /* nothing may be suspended */
+		if (!is_idle(l)) { /* nothing may be suspended */
+			s3_stop(box.s3);
+			offers_end(box.offers);
+		}
 		MHD_stop_daemon(l->daemon);
+		s3_go(box.s3);
 	}
+	if (l->timer) /* what goes on in the lines above wakes it */
+		event_free(l->timer);
 	if (l->fd != -1)
 		close(l->fd);
 	*l = (struct box_listener){ .fd = -1 };
 	list_init(&l->retired);
 	set->open--;
-}
-
-static bool is_idle(const struct box_listener *l)
-{
-	const union MHD_DaemonInfo *info =
-		MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-
-	return !info || info->num_connections == 0;
 }
 
 static void listener_run(struct box_listener *l)
@@ -397,7 +405,19 @@ static int settle(const struct conf *conf)
 {
 	char folder[256];
 	const char *write_paths[] = { folder, NULL };
+	/* What finding and trusting a bucket takes; a reload may name one. */
+	static const char *const read_paths[] = { "/etc/resolv.conf",
+						  "/etc/hosts",
+						  "/etc/nsswitch.conf",
+						  "/etc/host.conf",
+						  "/etc/gai.conf",
+						  "/etc/ssl/certs",
+						  "/etc/ssl/openssl.cnf",
+						  "/usr/share/ca-certificates",
+						  "/usr/local/share/ca-certificates",
+						  NULL };
 	const struct confine confine = { .user = conf->box_user[0] ? conf->box_user : conf->user,
+					 .read_paths = read_paths,
 					 .write_paths = write_paths };
 	struct err_msg msg = { 0 };
 	bool landlock;
@@ -431,12 +451,13 @@ static int on_commit(void)
 		return ERR_BAD_MESSAGE;
 	if (settle(s->site.conf))
 		return ERR_IO;
-	offers_set_site(box.offers, s->site.conf, box.store);
+	offers_set_site(box.offers, s->site.conf, box.store, box.s3);
 	set_end(&box.live, false);
 	box.live = s;
 	box.pending = NULL;
 	s->site.store = box.store;
 	s->site.offers = box.offers;
+	s->site.s3 = box.s3;
 	log_set_level((enum log_level)s->site.conf->log.level);
 	store_set_limits(box.store, s->site.conf->upload.quota, s->site.conf->upload.quota_user);
 	for (i = 0; i < s->n; i++)
@@ -529,10 +550,11 @@ static bool box_open(void)
 	if (!box.base)
 		return false;
 	box.offers = offers_new(box.base);
+	box.s3 = s3_new(box.base);
 	box.tick = evtimer_new(box.base, on_tick, NULL);
 	box.channel = event_new(box.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
-	return box.offers && box.tick && box.channel && event_add(box.channel, NULL) == 0 &&
-	       evtimer_add(box.tick, &tick) == 0;
+	return box.offers && box.s3 && box.tick && box.channel &&
+	       event_add(box.channel, NULL) == 0 && evtimer_add(box.tick, &tick) == 0;
 }
 
 int box_main(unsigned index)
@@ -546,11 +568,14 @@ int box_main(unsigned index)
 		(void)event_base_dispatch(box.base);
 	else
 		log_error("cannot start: out of memory or descriptors");
+	if (box.s3)
+		s3_stop(box.s3);
 	if (box.offers)
 		offers_end(box.offers);
 	set_end(&box.pending, true);
 	set_end(&box.live, true);
 	reap_retired(true);
+	s3_free(&box.s3);
 	offers_free(&box.offers);
 	store_close(&box.store);
 	if (box.tick)

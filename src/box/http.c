@@ -75,3 +75,20 @@ bool http_parse_id(const char *text, uint8_t id[TOKEN_ID_LEN])
 	snprintf(digits, sizeof(digits), "%s", text);
 	return hash_parse_hex(digits, id, TOKEN_ID_LEN) == 0;
 }
+
+void http_resume(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *daemon =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_DAEMON);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_connection *c = info ? info->socket_context : NULL;
+	struct event *wake = c ? c->wake : NULL;
+
+	MHD_resume_connection(connection);
+	/* Its epoll descriptor does not tell of this, nor of what is left of an answer then. */
+	if (daemon)
+		MHD_run(daemon->daemon);
+	if (wake)
+		event_active(wake, EV_TIMEOUT, 0);
+}

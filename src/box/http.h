@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "box/offer.h"
+#include "box/s3.h"
 #include "box/store.h"
 #include "conf/conf.h"
 
@@ -17,13 +18,17 @@ struct http_site {
 	struct conf *conf;     /* owned reference */
 	struct store *store;   /* borrowed */
 	struct offers *offers; /* borrowed */
+	struct s3 *s3;         /* borrowed */
 };
 
 /* A connection, by its deadline: a request gets time for its bytes, an idle one a moment. */
 struct http_connection {
 	struct list link;
 	struct MHD_Connection *connection; /* borrowed */
+	struct event *wake;                /* borrowed: runs its daemon */
 	int64_t deadline;
+	bool asked; /* the bucket, for what this request wants; the answer: */
+	int answer;
 };
 
 /* Time for so many bytes from now on. */
@@ -40,6 +45,9 @@ const char *http_path(const struct conf *conf, const char *url);
 
 /* 32 digits at the start of text, then its end, a dot or a slash: the id. */
 bool http_parse_id(const char *text, uint8_t id[TOKEN_ID_LEN]);
+
+/* The connection was suspended and goes on; what hung on it may be gone behind this call. */
+void http_resume(struct MHD_Connection *connection);
 
 /* Seconds since 1970. */
 uint64_t http_now(void);

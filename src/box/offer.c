@@ -38,8 +38,10 @@ struct offer {
 
 struct offers {
 	struct event_base *base; /* borrowed */
-	const struct conf *conf; /* borrowed */
+	struct conf *conf;       /* borrowed */
 	struct store *store;     /* borrowed */
+	struct s3 *s3;           /* borrowed */
+	uint64_t channels;       /* so many were lost */
 	int fd;                  /* owned; -1: media is away */
 	struct event *event;     /* owned */
 	struct event *timer;     /* owned */
@@ -123,29 +125,30 @@ static int on_offered(struct offers *o)
 	return 0; /* came too late */
 }
 
+/* Is it one of our addresses? Then its id. */
+static bool parse_own(const struct offers *o, const char *url, uint8_t id[TOKEN_ID_LEN])
+{
+	size_t len = o->conf ? strlen(o->conf->upload.public_url) : 0;
+
+	return o->conf && strncmp(url, o->conf->upload.public_url, len) == 0 &&
+	       strncmp(url + len, "/f/", 3) == 0 && http_parse_id(url + len + 3, id);
+}
+
 /* The file behind one of our addresses, if it is there and not too large; -1. */
 static int load(struct offers *o, const char *url, uint64_t max)
 {
-	size_t len = o->conf ? strlen(o->conf->upload.public_url) : 0;
 	uint8_t id[TOKEN_ID_LEN], head[16];
 	struct store_file f;
 
-	if (!o->store || strncmp(url, o->conf->upload.public_url, len) != 0 ||
-	    strncmp(url + len, "/f/", 3) != 0 || !http_parse_id(url + len + 3, id) ||
-	    store_find(o->store, id, http_now(), &f) || f.size > max)
+	if (!o->store || !parse_own(o, url, id) || store_find(o->store, id, http_now(), &f) ||
+	    f.size > max)
 		return -1;
 	return copy_file(o->store, &f, head);
 }
 
-static int on_load(struct offers *o)
+/* fd: -1, or closed here. */
+static void answer_load(struct offers *o, uint64_t id, int fd)
 {
-	uint64_t id = ipc_get_u64(&o->in), max = ipc_get_u64(&o->in);
-	const char *url = ipc_get_str(&o->in);
-	int fd;
-
-	if (ipc_end(&o->in))
-		return ERR_BAD_MESSAGE;
-	fd = load(o, url, max);
 	ipc_begin(&o->out, IPC_LOADED);
 	ipc_put_u64(&o->out, id);
 	ipc_put_u8(&o->out, fd != -1);
@@ -155,6 +158,56 @@ static int on_load(struct offers *o)
 		log_debug("a file found the channel to media full or closed");
 	if (fd != -1)
 		close(fd);
+}
+
+/* What media asked for and another box has taken. */
+struct load {
+	struct offers *offers; /* borrowed */
+	uint64_t id;
+	uint64_t max;
+	uint64_t channels; /* whom to answer: not another media process */
+};
+
+static void on_fetched(void *arg, int rc, const struct store_file *f)
+{
+	struct load *l = arg;
+	struct offers *o = l->offers;
+	uint8_t head[16];
+
+	if (o->fd != -1 && o->channels == l->channels)
+		answer_load(o, l->id, rc || f->size > l->max ? -1 : copy_file(o->store, f, head));
+	free(l);
+}
+
+/* True: it will be answered. */
+static bool fetch(struct offers *o, const char *url, uint64_t id, uint64_t max)
+{
+	uint8_t file[TOKEN_ID_LEN];
+	struct store_file there;
+	struct load *l;
+
+	if (!o->store || !o->conf->upload.s3[0] || !parse_own(o, url, file) ||
+	    store_find(o->store, file, http_now(), &there) == 0)
+		return false;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return false;
+	*l = (struct load){ .offers = o, .id = id, .max = max, .channels = o->channels };
+	if (s3_fetch(o->s3, o->conf, o->store, file, on_fetched, l) == 0)
+		return true;
+	free(l);
+	return false;
+}
+
+static int on_load(struct offers *o)
+{
+	uint64_t id = ipc_get_u64(&o->in), max = ipc_get_u64(&o->in);
+	const char *url = ipc_get_str(&o->in);
+
+	if (ipc_end(&o->in))
+		return ERR_BAD_MESSAGE;
+	if (!fetch(o, url, id, max))
+		answer_load(o, id, load(o, url, max));
 	return 0;
 }
 
@@ -179,6 +232,7 @@ static void lose_channel(struct offers *o)
 	if (o->fd != -1)
 		close(o->fd);
 	o->fd = -1;
+	o->channels++;
 	offers_end(o);
 }
 
@@ -275,10 +329,11 @@ bool offer_start(struct offers *o, const char *url, const struct store_file *f, 
 
 /* --- life ------------------------------------------------------------------------------- */
 
-void offers_set_site(struct offers *o, const struct conf *conf, struct store *store)
+void offers_set_site(struct offers *o, struct conf *conf, struct store *store, struct s3 *s3)
 {
 	o->conf = conf;
 	o->store = store;
+	o->s3 = s3;
 }
 
 void offers_set_channel(struct offers *o, int fd)

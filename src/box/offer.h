@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "box/s3.h"
 #include "box/store.h"
 #include "conf/conf.h"
 
@@ -22,8 +23,8 @@ typedef void (*offer_done_fn)(void *arg);
 struct offers *offers_new(struct event_base *base) MUSTCHECK;
 void offers_free(struct offers **o);
 
-/* conf and store: for what media asks for; borrowed, may be NULL. */
-void offers_set_site(struct offers *o, const struct conf *conf, struct store *store);
+/* For what media asks for; borrowed. */
+void offers_set_site(struct offers *o, struct conf *conf, struct store *store, struct s3 *s3);
 
 /* A channel to a (new) media process; takes fd. */
 void offers_set_channel(struct offers *o, int fd);

@@ -186,19 +186,66 @@ static int open_thumbnail(const struct http_site *site, const uint8_t sum[HASH_S
 	return fd;
 }
 
+/* --- what is not here may be in the bucket --------------------------------------------- */
+
+static struct http_connection *context_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void on_fetched(void *arg, int rc, const struct store_file *f UNUSED)
+{
+	struct http_connection *c = arg;
+
+	c->answer = rc;
+	http_resume(c->connection);
+}
+
+/* True: the connection is suspended. Else *rc_out: ERR_NOT_FOUND, or why nobody knows. */
+static bool ask_bucket(const struct http_site *site, struct MHD_Connection *connection,
+		       const uint8_t id[TOKEN_ID_LEN], int *rc_out)
+{
+	struct http_connection *c = context_of(connection);
+
+	*rc_out = ERR_NOT_FOUND;
+	if (!site->conf->upload.s3[0])
+		return false;
+	*rc_out = !c ? ERR_NOMEM : c->answer;
+	if (!c || c->asked)
+		return false;
+	*rc_out = s3_fetch(site->s3, site->conf, site->store, id, on_fetched, c);
+	if (*rc_out)
+		return false;
+	c->asked = true;
+	http_allow(connection, site->conf, site->conf->upload.max_bytes);
+	MHD_suspend_connection(connection);
+	return true;
+}
+
 enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *connection,
 		      const char *path)
 {
 	uint8_t id[TOKEN_ID_LEN], sum[HASH_SHA256_LEN];
+	int fd = -1, rc = ERR_NOT_FOUND;
 	struct store_file f;
-	int fd = -1;
 
-	if (strncmp(path, "/f/", 3) == 0 && http_parse_id(path + 3, id) &&
-	    store_find(site->store, id, http_now(), &f) == 0)
-		fd = store_read(site->store, &f);
-	else if (strncmp(path, "/t/", 3) == 0 && hash_parse(path + 3, sum))
+	if (strncmp(path, "/f/", 3) == 0 && http_parse_id(path + 3, id)) {
+		if (store_find(site->store, id, http_now(), &f) == 0)
+			fd = store_read(site->store, &f);
+		if (fd == -1 && ask_bucket(site, connection, id, &rc))
+			return MHD_YES;
+	} else if (strncmp(path, "/t/", 3) == 0 && hash_parse(path + 3, sum))
 		fd = open_thumbnail(site, sum, &f);
-	if (fd == -1)
+	if (fd != -1)
+		return serve_fd(site, connection, &f, fd);
+	if (rc == ERR_NOT_FOUND)
 		return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
-	return serve_fd(site, connection, &f, fd);
+	if (rc == ERR_FULL)
+		return http_reason(connection, MHD_HTTP_INSUFFICIENT_STORAGE,
+				   "there is no room for this file");
+	return http_reason(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+			   "the store is out of reach, try again");
 }

@@ -27,7 +27,6 @@
 
 #define BLOCK         4096u
 #define NAME_LEN      96
-#define FACTS_MAX     512
 #define SWEEP_ENTRIES 256
 #define ORPHAN_AGE    3600 /* seconds until a name without facts is nobody's any more */
 #define FLUSH_BYTES   (1024 * 1024)
@@ -53,6 +52,8 @@ struct store_draft {
 	struct store *store; /* borrowed */
 	struct hash *hash;   /* owned */
 	int fd;              /* owned, locked */
+	bool sealed;
+	uint8_t sha256[HASH_SHA256_LEN]; /* once it is sealed */
 	uint8_t user[TOKEN_USER_LEN];
 	uint64_t size;
 	uint64_t written;
@@ -139,14 +140,15 @@ static int code_of_errno(void)
 
 /* --- facts ------------------------------------------------------------------------------ */
 
-static int facts_print(const struct store_file *f, char out[FACTS_MAX])
+int store_print_facts(const struct store_file *f, char out[STORE_FACTS_MAX])
 {
 	char sha[2 * HASH_SHA256_LEN + 1], user[2 * TOKEN_USER_LEN + 1];
 
 	hash_print_hex(f->sha256, sizeof(f->sha256), sha);
 	hash_print_hex(f->user, sizeof(f->user), user);
-	return snprintf(out, FACTS_MAX, "inset-upload 1\n%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n%s\n",
-			sha, user, f->size, f->expires, f->type);
+	return snprintf(out, STORE_FACTS_MAX,
+			"inset-upload 1\n%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n%s\n", sha, user,
+			f->size, f->expires, f->type);
 }
 
 static bool number_parse(const char *text, uint64_t *out)
@@ -158,7 +160,7 @@ static bool number_parse(const char *text, uint64_t *out)
 	return !errno && end != text && !*end && text[0] != '-';
 }
 
-static bool facts_parse(char *text, struct store_file *f)
+bool store_parse_facts(char *text, struct store_file *f)
 {
 	char *line[6], *rest = text;
 	size_t i;
@@ -179,7 +181,7 @@ static bool facts_parse(char *text, struct store_file *f)
 /* 0 and f, or ERR_NOT_FOUND. */
 static int facts_read(const struct store *s, const char *name, struct store_file *f)
 {
-	char text[FACTS_MAX];
+	char text[STORE_FACTS_MAX];
 	ssize_t n;
 	int fd = openat(s->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -190,7 +192,7 @@ static int facts_read(const struct store *s, const char *name, struct store_file
 	if (n <= 0)
 		return ERR_NOT_FOUND;
 	text[n] = '\0';
-	return facts_parse(text, f) ? 0 : ERR_NOT_FOUND;
+	return store_parse_facts(text, f) ? 0 : ERR_NOT_FOUND;
 }
 
 /* --- drafts ----------------------------------------------------------------------------- */
@@ -298,13 +300,31 @@ void store_abort(struct store_draft **d)
 	draft_free(d);
 }
 
+int store_seal(struct store_draft *d, struct store_file *f)
+{
+	if (d->written != d->size)
+		return ERR_BAD_FORMAT;
+	if (!d->sealed && hash_final(d->hash, d->sha256))
+		return ERR_IO;
+	d->sealed = true;
+	f->size = d->size;
+	memcpy(f->user, d->user, sizeof(f->user));
+	memcpy(f->sha256, d->sha256, sizeof(f->sha256));
+	return 0;
+}
+
+int store_draft_fd(const struct store_draft *d)
+{
+	return d->fd;
+}
+
 /* --- commit ----------------------------------------------------------------------------- */
 
 /* The facts under their final name, unless they are there: 0, ERR_EXISTS or a failure. */
 static int facts_link(struct store *s, const struct store_file *f, const char *name)
 {
-	char text[FACTS_MAX], draft[NAME_LEN];
-	int len = facts_print(f, text), fd = draft_create(s, draft), rc = 0;
+	char text[STORE_FACTS_MAX], draft[NAME_LEN];
+	int len = store_print_facts(f, text), fd = draft_create(s, draft), rc = 0;
 
 	if (fd == -1)
 		return code_of_errno();
@@ -415,13 +435,9 @@ int store_commit(struct store_draft **dp, struct store_file *f, uint64_t now UNU
 	struct store_draft *d = *dp;
 	struct store *s = d->store;
 	bool kept = false, fresh = false;
-	int rc = d->written == d->size ? 0 : ERR_BAD_FORMAT;
+	int rc = store_seal(d, f);
 
 	*dp = NULL;
-	f->size = d->size;
-	memcpy(f->user, d->user, sizeof(f->user));
-	if (!rc && hash_final(d->hash, f->sha256))
-		rc = ERR_IO;
 	if (!rc)
 		rc = commit(d, f, &kept, &fresh);
 	if (!kept)

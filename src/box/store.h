@@ -24,7 +24,8 @@
 #include "base/hash.h"
 #include "base/token.h"
 
-#define STORE_TYPE_MAX 127
+#define STORE_TYPE_MAX  127
+#define STORE_FACTS_MAX 512
 
 struct store;
 struct store_draft;
@@ -55,6 +56,10 @@ int store_begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t si
 		struct store_draft **out) MUSTCHECK;
 /* 0; ERR_TOO_BIG: more than announced; ERR_FULL; ERR_IO. */
 int store_write(struct store_draft *d, const void *p, size_t len) MUSTCHECK;
+/* No more bytes: their number, hash and user in f. 0; ERR_BAD_FORMAT: too few; ERR_IO. */
+int store_seal(struct store_draft *d, struct store_file *f) MUSTCHECK;
+/* What was written, to be read with pread(); borrowed. */
+int store_draft_fd(const struct store_draft *d);
 /* Forgets it; accepts NULL. */
 void store_abort(struct store_draft **d);
 /*
@@ -69,6 +74,11 @@ int store_find(struct store *s, const uint8_t id[TOKEN_ID_LEN], uint64_t now,
 	       struct store_file *f) MUSTCHECK;
 /* Its content, open for reading, the caller's; -1. */
 int store_read(struct store *s, const struct store_file *f) MUSTCHECK;
+
+/* An upload's facts, all but its id, as text: the length. */
+int store_print_facts(const struct store_file *f, char out[STORE_FACTS_MAX]);
+/* The text is changed. False: it is no such text. */
+bool store_parse_facts(char *text, struct store_file *f) MUSTCHECK;
 
 /* Keeps a thumbnail until then, longer if it is there already: 0, ERR_FULL, ERR_IO or ERR_NOMEM. */
 int store_keep(struct store *s, const void *p, size_t len, uint64_t expires,

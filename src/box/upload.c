@@ -32,8 +32,9 @@ struct box_upload {
 	unsigned code; /* of a refusal; 0: none */
 	const char *reason;
 	enum metric counted;
-	bool waits; /* for its thumbnail; the connection is suspended */
+	bool waits; /* for the bucket or its thumbnail; the connection is suspended */
 	bool committed;
+	bool offered;
 	bool expects; /* 100-continue */
 	char name[NAME_MAX_LEN + 1];
 };
@@ -57,6 +58,8 @@ static void refuse_store(struct box_upload *u, int rc)
 		refuse(u, MHD_HTTP_CONFLICT, "another file was uploaded to this address");
 	else if (rc == ERR_BAD_FORMAT || rc == ERR_TOO_BIG)
 		refuse(u, MHD_HTTP_BAD_REQUEST, "the file is not as long as announced");
+	else if (u->site->conf->upload.s3[0])
+		refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "the store is out of reach, try again");
 	else
 		refuse(u, MHD_HTTP_INTERNAL_SERVER_ERROR, "the file could not be stored");
 	if (u->code >= 500)
@@ -242,14 +245,23 @@ static enum MHD_Result answer_url(struct box_upload *u)
 static void on_offered(void *arg)
 {
 	struct box_upload *u = arg;
-	const union MHD_ConnectionInfo *info;
 
-	info = MHD_get_connection_info(u->connection, MHD_CONNECTION_INFO_DAEMON);
 	u->waits = false;
-	MHD_resume_connection(u->connection);
-	/* Its epoll descriptor does not tell of this. u may be gone behind this call. */
-	if (info)
-		MHD_run(info->daemon);
+	http_resume(u->connection);
+}
+
+/* The bucket has it, or not. */
+static void on_stored(void *arg, int rc, const struct store_file *f)
+{
+	struct box_upload *u = arg;
+
+	u->waits = false;
+	u->committed = rc == 0;
+	if (rc)
+		refuse_store(u, rc);
+	else
+		u->file = *f;
+	http_resume(u->connection);
 }
 
 static void commit(struct box_upload *u)
@@ -258,28 +270,43 @@ static void commit(struct box_upload *u)
 	int rc;
 
 	u->file.expires = http_now() + c->expire / 1000;
-	rc = store_commit(&u->draft, &u->file, http_now());
+	if (c->s3[0]) {
+		rc = s3_store(u->site->s3, u->site->conf, u->site->store, &u->draft, &u->file,
+			      on_stored, u);
+		u->waits = rc == 0;
+	} else {
+		rc = store_commit(&u->draft, &u->file, http_now());
+		u->committed = rc == 0;
+	}
 	if (rc)
 		refuse_store(u, rc);
-	u->committed = rc == 0;
+}
+
+static bool offer(struct box_upload *u)
+{
+	char url[URL_MAX];
+
+	u->offered = true;
+	print_url(u, url);
+	return offer_start(u->site->offers, url, &u->file, on_offered, u);
 }
 
 enum MHD_Result box_upload_end(struct box_upload *u)
 {
-	char url[URL_MAX];
-
-	if (!u->code && !u->committed) {
-		commit(u);
-		http_allow(u->connection, u->site->conf, 0);
-		print_url(u, url);
-		if (u->committed && offer_start(u->site->offers, url, &u->file, on_offered, u)) {
-			u->waits = true;
-			MHD_suspend_connection(u->connection);
-			return MHD_YES;
-		}
-	}
 	if (u->waits)
 		return MHD_YES;
+	if (!u->code && !u->committed) {
+		http_allow(u->connection, u->site->conf, u->site->conf->upload.s3[0] ? u->size : 0);
+		commit(u);
+	}
+	if (!u->code && u->committed && !u->offered) {
+		http_allow(u->connection, u->site->conf, 0);
+		u->waits = offer(u);
+	}
+	if (u->waits) {
+		MHD_suspend_connection(u->connection);
+		return MHD_YES;
+	}
 	if (u->code) {
 		counter_inc(u->counted);
 		return http_reason(u->connection, u->code, u->reason);

@@ -394,6 +394,7 @@ void conf_unref(struct conf **cp)
 		free(c->profiles[i].name);
 	secret_free(c->upload.key);
 	secret_free(c->upload.pem);
+	secret_free(c->upload.s3_key);
 	free(c->listens);
 	free(c->profiles);
 	free(c->services);

@@ -137,8 +137,9 @@ struct conf_record {
 
 struct conf_upload {
 	/* Secret, as conf_listen.keys. */
-	char *key; /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
-	char *pem; /* of certificate; NULL: none, or not for this process */
+	char *key;    /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
+	char *pem;    /* of certificate; NULL: none, or not for this process */
+	char *s3_key; /* "id:secret"; the same */
 #define OPTION_UPLOAD CONF_FIELD
 #include "conf/options.def"
 };

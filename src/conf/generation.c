@@ -6,7 +6,7 @@
  *   names of the listeners, names of the profiles, as texts
  *   each row of options.def, in order, for each struct of its section
  *   for each listener its keys, a list, and its authorities, a text
- *   the key that signs uploads and the box's certificate, texts
+ *   the key that signs uploads, the box's certificate and its key to a bucket, texts
  *   u32 rules; for each its name, profile, u32 action, mode, row, conditions, and for each of
  *   those its name and entries, a list
  *   u32 list files; for each its path and its text
@@ -113,9 +113,12 @@ static int put_upload_secrets(const struct conf_upload *u, enum generation_for r
 {
 	bool key = reader != GENERATION_FOR_OTHERS && u->key;
 	bool pem = reader == GENERATION_FOR_BOX && u->pem;
+	bool s3_key = reader == GENERATION_FOR_BOX && u->s3_key;
 	int rc = put_text(out, key ? u->key : "");
 
-	return rc ? rc : put_text(out, pem ? u->pem : "");
+	if (!rc)
+		rc = put_text(out, pem ? u->pem : "");
+	return rc ? rc : put_text(out, s3_key ? u->s3_key : "");
 }
 
 /* Who may not see secrets needs no rules either, but for names and rows. */
@@ -449,6 +452,7 @@ static void get_all(struct reader *r, struct conf *c)
 		get_secrets(r, &c->listens[i]);
 	c->upload.key = get_optional(r);
 	c->upload.pem = get_optional(r);
+	c->upload.s3_key = get_optional(r);
 	if (!r->error)
 		get_rules(r, c);
 	if (!r->error && (r->left || !conf_link(c)))

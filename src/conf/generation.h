@@ -15,8 +15,9 @@
 #define GENERATION_MAX (96 * 1024 * 1024) /* mostly list files */
 
 /*
- * Whose secrets are in it: the listeners' keys and authorities, the box's certificate, and for both
- * the key that signs uploads. What rules say is only for who sees streams.
+ * Whose secrets are in it: the listeners' keys and authorities, the box's certificate and its key
+ * to a bucket, and for both the key that signs uploads. What rules say is only for who sees
+ * streams.
  */
 enum generation_for { GENERATION_FOR_OTHERS, GENERATION_FOR_PROXY, GENERATION_FOR_BOX };
 

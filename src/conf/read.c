@@ -731,6 +731,29 @@ static void check_services(struct reading *r)
 	}
 }
 
+/* 0 or ERR_NOMEM. */
+static int check_s3(struct reading *r)
+{
+	struct conf_upload *u = &r->conf->upload;
+	struct err_msg msg = { 0 };
+	int rc = 0;
+
+	if (!u->s3[0])
+		return 0;
+	if (!is_base_url(u->s3))
+		problem_with(r, "upload.s3",
+			     "http:// or https://, a host, the bucket, no / at the end");
+	if (u->s3_region[strspn(u->s3_region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+		problem_with(r, "upload.s3-region", "small letters, digits and - only");
+	if (!u->s3_key_file[0] && !is_given(r, "upload.s3-key-file"))
+		problem_with(r, "upload.s3-key-file", "missing: the key to the bucket");
+	else if (u->bind.n)
+		rc = secret_read_pair(u->s3_key_file, &u->s3_key, &msg);
+	if (rc == ERR_CONFIG)
+		problem_with(r, "upload.s3-key-file", msg.text);
+	return rc == ERR_NOMEM ? rc : 0;
+}
+
 static void check_upload(struct reading *r)
 {
 	struct conf_upload *u = &r->conf->upload;
@@ -757,7 +780,7 @@ static void check_upload(struct reading *r)
 		else if (!rc)
 			doubt_with(r, "upload.certificate", msg.text);
 	}
-	if (rc == ERR_NOMEM)
+	if (rc == ERR_NOMEM || check_s3(r))
 		r->nomem = true;
 }
 

@@ -88,3 +88,36 @@ int secret_make(const char *path, char **out, struct err_msg *msg)
 	(void)unlink(draft);
 	return rc ? rc : secret_read(path, out, msg);
 }
+
+int secret_read_pair(const char *path, char **out, struct err_msg *msg)
+{
+	char line[512];
+	struct stat st;
+	ssize_t n = -1;
+	size_t len, colon;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
+
+	*out = NULL;
+	if (fd == -1)
+		return fail(msg, path, strerror(errno));
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+		rc = fail(msg, path, "is no file");
+	else if ((n = read(fd, line, sizeof(line) - 1)) == -1)
+		rc = fail(msg, path, strerror(errno));
+	close(fd);
+	if (rc)
+		return rc;
+	line[n] = '\0';
+	len = strcspn(line, " \t\r\n");
+	colon = strcspn(line, ":");
+	if (colon == 0 || colon + 1 >= len || line[len + strspn(line + len, "\r\n")] ||
+	    (size_t)n == sizeof(line) - 1)
+		rc = fail(msg, path, "is not one line id:secret");
+	line[len] = '\0';
+	if (!rc) {
+		*out = strdup(line);
+		rc = *out ? 0 : ERR_NOMEM;
+	}
+	explicit_bzero(line, sizeof(line));
+	return rc;
+}

@@ -26,7 +26,7 @@ openssl/: base conf stream main
 event2/: stream media web box master replay main
 libconfig: conf main
 jansson: master replay main
-curl/: media main
+curl/: media box main
 ares: media main
 microhttpd: web box main
 magick/: scaler

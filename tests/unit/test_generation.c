@@ -59,7 +59,8 @@ static void seal(uint8_t *p, size_t len)
 	assert_int_equal(hash_sha256(p, len - HASH_SHA256_LEN, p + len - HASH_SHA256_LEN), 0);
 }
 
-/* The key that signs uploads is the proxies' and the box's, the box's certificate its own. */
+/* The key that signs uploads is the proxies' and the box's, the box's certificate and its key to a
+ * bucket its own. */
 static void secrets_of_the_box(void **state UNUSED)
 {
 	static const struct {
@@ -79,12 +80,15 @@ static void secrets_of_the_box(void **state UNUSED)
 	assert_non_null(conf_add_service(c));
 	c->upload.key = strdup("planted-key");
 	c->upload.pem = strdup("planted-pem");
+	c->upload.s3_key = strdup("planted:pair");
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		buf_init(&b, GENERATION_MAX);
 		assert_int_equal(generation_print(c, rows[i].reader, &b), 0);
 		assert_int_equal(memmem(b.p, b.len, "planted-key", 11) != NULL, rows[i].key);
 		assert_int_equal(memmem(b.p, b.len, "planted-pem", 11) != NULL, rows[i].pem);
+		assert_int_equal(memmem(b.p, b.len, "planted:pair", 12) != NULL, rows[i].pem);
 		assert_int_equal(generation_parse(b.p, b.len, &read, &msg), 0);
+		assert_int_equal(read->upload.s3_key != NULL, rows[i].pem);
 		assert_int_equal(read->upload.key != NULL, rows[i].key);
 		assert_int_equal(read->upload.pem != NULL, rows[i].pem);
 		assert_int_equal(read->services_n, 1);
