@@ -383,6 +383,8 @@ void conf_unref(struct conf **cp)
 	if (c->compiled_free)
 		c->compiled_free(&c->compiled);
 	conf_free_rules(c);
+	secret_free(c->cache.redis);
+	c->cache.redis = NULL;
 	for (s = CONF_GLOBAL; s < CONF_SECTION_COUNT; s++)
 		for (i = 0; i < conf_section_count(c, s); i++)
 			conf_clear(s, conf_section_at(c, s, i));

@@ -100,6 +100,16 @@ static int put_field(struct buf *out, const struct conf_option *o, const void *f
 	BUG();
 }
 
+/* There may be a password in cache.redis. */
+static int put_option(struct buf *out, const struct conf_option *o, const void *field,
+		      enum generation_for reader)
+{
+	if (o->section == CONF_CACHE && strcmp(o->name, "redis") == 0 &&
+	    reader != GENERATION_FOR_MEDIA)
+		return put_text(out, "");
+	return put_field(out, o, field);
+}
+
 static int put_secrets(const struct conf_listen *l, bool secrets, struct buf *out)
 {
 	static const struct conf_list none;
@@ -111,7 +121,7 @@ static int put_secrets(const struct conf_listen *l, bool secrets, struct buf *ou
 static int put_upload_secrets(const struct conf_upload *u, enum generation_for reader,
 			      struct buf *out)
 {
-	bool key = reader != GENERATION_FOR_OTHERS && u->key;
+	bool key = (reader == GENERATION_FOR_PROXY || reader == GENERATION_FOR_BOX) && u->key;
 	bool pem = reader == GENERATION_FOR_BOX && u->pem;
 	bool s3_key = reader == GENERATION_FOR_BOX && u->s3_key;
 	int rc = put_text(out, key ? u->key : "");
@@ -184,8 +194,9 @@ static int put_all(const struct conf *c, enum generation_for reader, struct buf 
 		const struct conf_option *o = &conf_options[i];
 
 		for (k = 0; k < conf_section_count(c, o->section) && !rc; k++)
-			rc = put_field(out, o,
-				       conf_field(conf_section_at(fields, o->section, k), o));
+			rc = put_option(out, o,
+					conf_field(conf_section_at(fields, o->section, k), o),
+					reader);
 	}
 	for (i = 0; i < c->listens_n && !rc; i++)
 		rc = put_secrets(&c->listens[i], reader == GENERATION_FOR_PROXY, out);

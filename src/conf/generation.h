@@ -16,10 +16,16 @@
 
 /*
  * Whose secrets are in it: the listeners' keys and authorities, the box's certificate and its key
- * to a bucket, and for both the key that signs uploads. What rules say is only for who sees
+ * to a bucket, and for both the key that signs uploads; cache.redis is for media alone. What rules
+ * say is only for who sees
  * streams.
  */
-enum generation_for { GENERATION_FOR_OTHERS, GENERATION_FOR_PROXY, GENERATION_FOR_BOX };
+enum generation_for {
+	GENERATION_FOR_OTHERS,
+	GENERATION_FOR_PROXY,
+	GENERATION_FOR_BOX,
+	GENERATION_FOR_MEDIA
+};
 
 /* Appends c to buf, which should allow GENERATION_MAX: 0, ERR_FULL or ERR_NOMEM. */
 int generation_print(const struct conf *c, enum generation_for reader, struct buf *out) MUSTCHECK;

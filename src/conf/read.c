@@ -24,6 +24,7 @@
 #include "conf/hint.h"
 #include "conf/overlong.h"
 #include "conf/reading.h"
+#include "conf/redis.h"
 #include "conf/secret.h"
 #include "conf/value.h"
 
@@ -784,6 +785,19 @@ static void check_upload(struct reading *r)
 		r->nomem = true;
 }
 
+/* The message does not repeat the value: there may be a password in it. */
+static void check_redis(struct reading *r)
+{
+	const char *text = r->conf->cache.redis;
+	struct redis_address where;
+
+	if (text[0] && redis_parse(text, &where))
+		problem_with(r, "cache.redis",
+			     "\"redis://host:port\", \"redis://:password@host:port/0\" or "
+			     "\"unix:/path\"; there is no TLS to it");
+	explicit_bzero(&where, sizeof(where));
+}
+
 static void check_all(struct reading *r)
 {
 	const struct conf_limits *limits = &r->conf->limits;
@@ -795,6 +809,7 @@ static void check_all(struct reading *r)
 			     "no listener: listen = { NAME = { bind = \"ADDRESS:PORT\"  upstream = "
 			     "\"ADDRESS:PORT\" } }");
 	check_upload(r);
+	check_redis(r);
 	for (i = 0; i < r->conf->listens_n; i++)
 		check_listen(r, i);
 	if (r->conf->rules_n)

@@ -91,9 +91,10 @@ void fleet_send_generation(struct proc *p, uint64_t generation, const struct mem
 
 	ipc_begin(&out, IPC_GENERATION);
 	ipc_put_u64(&out, generation);
-	ipc_put_fd(&out, p->role == ROLE_PROXY ? memfds->full
-			 : p->role == ROLE_BOX ? memfds->box
-					       : memfds->open);
+	ipc_put_fd(&out, p->role == ROLE_PROXY   ? memfds->full
+			 : p->role == ROLE_BOX   ? memfds->box
+			 : p->role == ROLE_MEDIA ? memfds->media
+						 : memfds->open);
 	proc_send(p, &out);
 	for (i = 0; i < sockets->n; i++) {
 		const struct socket_row *s = &sockets->v[i];

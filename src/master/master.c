@@ -284,7 +284,7 @@ int master_run(struct conf *conf, const struct conf_source *source)
 
 	m.source = source;
 	m.conf = conf_ref(conf);
-	m.memfds = m.reload.memfds = (struct memfds){ -1, -1, -1 };
+	m.memfds = m.reload.memfds = (struct memfds){ -1, -1, -1, -1 };
 	m.counters = -1;
 	log_open("master", (enum log_target)conf->log.target, (enum log_format)conf->log.format);
 	log_set_level((enum log_level)conf->log.level);

@@ -39,8 +39,9 @@ int reload_memfds(const struct conf *conf, struct memfds *out)
 {
 	out->full = make_memfd(conf, GENERATION_FOR_PROXY);
 	out->box = make_memfd(conf, GENERATION_FOR_BOX);
+	out->media = make_memfd(conf, GENERATION_FOR_MEDIA);
 	out->open = make_memfd(conf, GENERATION_FOR_OTHERS);
-	if (out->full != -1 && out->box != -1 && out->open != -1)
+	if (out->full != -1 && out->box != -1 && out->media != -1 && out->open != -1)
 		return 0;
 	reload_close(out);
 	return ERR_NOMEM;
@@ -52,9 +53,11 @@ void reload_close(struct memfds *m)
 		close(m->full);
 	if (m->box != -1)
 		close(m->box);
+	if (m->media != -1)
+		close(m->media);
 	if (m->open != -1)
 		close(m->open);
-	*m = (struct memfds){ -1, -1, -1 };
+	*m = (struct memfds){ -1, -1, -1, -1 };
 }
 
 int reload_settle_users(struct conf *conf)
@@ -150,7 +153,7 @@ static void reload_commit(struct master *m)
 	m->memfds = r->memfds;
 	m->sockets = r->sockets;
 	r->conf = NULL;
-	r->memfds = (struct memfds){ -1, -1, -1 };
+	r->memfds = (struct memfds){ -1, -1, -1, -1 };
 	r->sockets = (struct sockets){ 0 };
 	for (i = 0; i < m->procs_n; i++)
 		if (fleet_has_generation(&m->procs[i]) && m->procs[i].state == PROC_UP)

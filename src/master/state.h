@@ -52,10 +52,14 @@ struct proc {
 	char versions[256];
 };
 
-/* A configuration, sealed: with keys for proxies, with the box's, without for the others. */
+/*
+ * A configuration, sealed: with keys for proxies, with the box's, with media's
+ * password, without for the others.
+ */
 struct memfds {
 	int full;
 	int box;
+	int media;
 	int open;
 };
 

@@ -19,9 +19,11 @@
 #include "media/fetch.h"
 #include "media/host.h"
 #include "media/load.h"
+#include "media/parcel.h"
 #include "media/rate.h"
 #include "media/reply.h"
 #include "media/scale.h"
+#include "media/shared.h"
 #include "media/turn.h"
 
 #define BUCKETS      1024
@@ -29,7 +31,7 @@
 #define OFFER_MS     5000 /* time for the thumbnails of a picture that has arrived */
 #define PROFILES_MAX 64
 
-enum flight_state { FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
+enum flight_state { FLIGHT_SHARING, FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
 
 struct flights {
 	struct event_base *base; /* borrowed */
@@ -41,6 +43,7 @@ struct flights {
 	struct host_table *hosts;
 	struct fetcher *fetcher;
 	struct loads *loads;
+	struct shared *shared;
 	char *own; /* owned: what the URLs of our own box begin with; NULL: none */
 	struct scale *scale;
 	struct event *next; /* owned: looks at the queue */
@@ -61,6 +64,9 @@ struct flight {
 	char *url;         /* owned, canonical */
 	struct host *host; /* reference */
 	struct job job;    /* of the first waiter; its texts are not kept */
+	struct search *search;
+	bool locked;  /* in the shared cache: others wait for our result */
+	bool private; /* a waiter wants it kept out of there */
 	struct fetch *fetch;
 	struct load *load;
 	struct scale_job *scaling;
@@ -120,6 +126,9 @@ static void flight_free(struct flight *f)
 	}
 	list_remove(&f->queue);
 	list_remove(&f->bucket);
+	search_stop(&f->search);
+	if (f->locked)
+		shared_unlock(all->shared, &f->key);
 	fetch_stop(&f->fetch);
 	load_stop(&f->load);
 	scale_stop(&f->scaling);
@@ -173,13 +182,23 @@ static uint64_t failure_ttl(const struct conf_cache *c, enum job_status status, 
 	BUG();
 }
 
+/* Into both caches. */
+static void flight_store(struct flight *f, const struct job_result *r, uint64_t ttl)
+{
+	cache_store(f->all->cache, &f->key, r, ttl);
+	if (!ttl || f->private || !parcel_may_hold(r))
+		return;
+	shared_store(f->all->shared, &f->key, r, ttl);
+	f->locked = false;
+}
+
 static void flight_fail(struct flight *f, enum job_status status)
 {
 	uint64_t ttl = failure_ttl(&f->all->conf->cache, status, f->media.gone);
 	struct job_result r = { .status = status };
 
 	if (ttl)
-		cache_store(f->all->cache, &f->key, &r, ttl);
+		flight_store(f, &r, ttl);
 	flight_finish(f, &r);
 }
 
@@ -236,7 +255,7 @@ static void on_scaled(void *arg, const struct picture_result *p)
 	}
 	memcpy(r.media_sha256, f->media.sha256, sizeof(r.media_sha256));
 	r.max_age = (uint32_t)(ttl / 1000);
-	cache_store(f->all->cache, &f->key, &r, ttl);
+	flight_store(f, &r, ttl);
 	flight_finish(f, &r);
 }
 
@@ -339,13 +358,13 @@ static void on_next(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* --- waiters --------------------------------------------------------------------------- */
 
-/* The last one of a queued flight takes it along. */
+/* The last one of a flight that has not begun to fetch takes it along. */
 static void waiter_leave(struct waiter *w)
 {
 	struct flight *f = w->flight;
 
 	waiter_free(w);
-	if (f->state == FLIGHT_QUEUED && list_is_empty(&f->waiters))
+	if (f->state <= FLIGHT_QUEUED && list_is_empty(&f->waiters))
 		flight_free(f);
 }
 
@@ -406,6 +425,7 @@ static int flight_join(struct flight *f, void *client, struct list *waiters, con
 	w->id = j->id;
 	w->claim = cid_claim_of(j);
 	w->to_box = j->to_box;
+	f->private |= j->no_store;
 	list_init(&w->in_flight);
 	list_init(&w->in_client);
 	list_add_tail(&f->waiters, &w->in_flight);
@@ -465,6 +485,63 @@ static struct flight *flight_new(struct flights *all, const struct target *t, co
 	return f;
 }
 
+/* --- the shared cache ------------------------------------------------------------------ */
+
+/* Takes a place in the queue, and starts if it may. */
+static enum job_status flight_go(struct flight *f)
+{
+	struct flights *all = f->all;
+
+	if (host_is_blocked(f->host, &all->conf->limits))
+		return JOB_BREAKER;
+	if (!flight_may_start(f) && all->queued >= all->conf->fetch.queue)
+		return JOB_OVERLOAD;
+	f->state = FLIGHT_QUEUED;
+	all->queued++;
+	list_add_tail(&all->queue, &f->queue);
+	if (flight_may_start(f))
+		flight_start(f);
+	return JOB_OK;
+}
+
+static void on_shared(void *arg, const struct job_result *result, uint64_t ttl, bool locked)
+{
+	struct flight *f = arg;
+	const struct conf_cache *c = &f->all->conf->cache;
+	enum job_status status;
+	struct job_result r;
+
+	f->locked = locked;
+	if (!result) {
+		status = flight_go(f);
+		if (status != JOB_OK)
+			flight_fail(f, status);
+		return;
+	}
+	r = *result;
+	ttl = MIN_OF(ttl, r.status == JOB_OK
+				  ? c->ttl
+				  : failure_ttl(c, r.status, c->gone_ttl > c->negative_ttl));
+	r.from_cache = true;
+	r.max_age = (uint32_t)(ttl / 1000);
+	cache_store(f->all->cache, &f->key, &r, ttl);
+	flight_finish(f, &r);
+}
+
+/* Asks other machines by way of the shared cache, out of the queue meanwhile; false: no use. */
+static bool flight_share(struct flight *f, const struct job *j)
+{
+	struct flights *all = f->all;
+
+	if (j->no_store ||
+	    shared_search(all->shared, &f->key, j, j->deadline_ms / 2, &f->search, on_shared, f))
+		return false;
+	f->state = FLIGHT_SHARING;
+	list_remove(&f->queue);
+	all->queued--;
+	return true;
+}
+
 static enum job_status flight_open(struct flights *all, void *client, struct list *waiters,
 				   const struct job *j, const struct target *t,
 				   const struct cache_key *key)
@@ -485,7 +562,7 @@ static enum job_status flight_open(struct flights *all, void *client, struct lis
 		flight_free(f);
 		return JOB_OVERLOAD;
 	}
-	if (flight_may_start(f))
+	if (!flight_share(f, j) && flight_may_start(f))
 		flight_start(f);
 	return JOB_OK;
 }
@@ -729,6 +806,8 @@ int flights_set_conf(struct flights *f, struct conf *conf)
 
 	if (!rc)
 		rc = fetcher_set_conf(f->fetcher, conf);
+	if (!rc)
+		rc = shared_set_conf(f->shared, conf);
 	if (rc) {
 		free(own);
 		return rc;
@@ -768,9 +847,11 @@ struct flights *flights_new(struct event_base *base, flights_answer_fn answer)
 	f->hosts = host_table_new();
 	f->fetcher = fetcher_new(base);
 	f->loads = loads_new(base);
+	f->shared = shared_new(base);
 	f->scale = scale_new(base);
 	f->next = evtimer_new(base, on_next, f);
-	if (!f->cache || !f->rate || !f->hosts || !f->fetcher || !f->loads || !f->scale || !f->next)
+	if (!f->cache || !f->rate || !f->hosts || !f->fetcher || !f->loads || !f->shared ||
+	    !f->scale || !f->next)
 		flights_free(&f);
 	return f;
 }
@@ -788,6 +869,7 @@ void flights_free(struct flights **f)
 	scale_free(&(*f)->scale);
 	fetcher_free(&(*f)->fetcher);
 	loads_free(&(*f)->loads);
+	shared_free(&(*f)->shared);
 	free((*f)->own);
 	host_table_free(&(*f)->hosts);
 	rate_free(&(*f)->rate);

@@ -7,8 +7,10 @@
  *
  * Invariants
  *   - every job gets exactly one answer, unless it was cancelled or its client left;
- *   - a flight is queued, fetching or scaling; only a fetching one counts for its host;
- *   - a queued flight without waiters is dropped: queues hold only what somebody wants.
+ *   - a flight asks the shared cache, is queued, fetching or scaling; only a fetching one counts
+ * for its host;
+ *   - a flight that asks or is queued without waiters is dropped: queues hold only what somebody
+ * wants.
  */
 #pragma once
 

@@ -28,6 +28,7 @@ libconfig: conf main
 jansson: master replay main
 curl/: media box main
 ares: media main
+hiredis/: media main
 microhttpd: web box main
 magick/: scaler
 seccomp: scaler

@@ -33,7 +33,7 @@ static int setup(void **state UNUSED)
 	m.conf->generation = 7;
 	m.generations = 7;
 	m.up = true;
-	m.reload.memfds = (struct memfds){ -1, -1, -1 };
+	m.reload.memfds = (struct memfds){ -1, -1, -1, -1 };
 	fleet_init(&m);
 	proxy = &m.procs[2];
 	proxy->fd = fds[0];

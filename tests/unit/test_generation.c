@@ -60,16 +60,17 @@ static void seal(uint8_t *p, size_t len)
 }
 
 /* The key that signs uploads is the proxies' and the box's, the box's certificate and its key to a
- * bucket its own. */
+ * bucket its own, the shared cache's password media's. */
 static void secrets_of_the_box(void **state UNUSED)
 {
 	static const struct {
 		enum generation_for reader;
-		bool key, pem;
+		bool key, pem, redis;
 	} rows[] = {
-		{ GENERATION_FOR_OTHERS, false, false },
-		{ GENERATION_FOR_PROXY, true, false },
-		{ GENERATION_FOR_BOX, true, true },
+		{ GENERATION_FOR_OTHERS, false, false, false },
+		{ GENERATION_FOR_PROXY, true, false, false },
+		{ GENERATION_FOR_BOX, true, true, false },
+		{ GENERATION_FOR_MEDIA, false, false, true },
 	};
 	struct conf *c = conf_new(), *read;
 	struct err_msg msg = { 0 };
@@ -81,12 +82,15 @@ static void secrets_of_the_box(void **state UNUSED)
 	c->upload.key = strdup("planted-key");
 	c->upload.pem = strdup("planted-pem");
 	c->upload.s3_key = strdup("planted:pair");
+	free(c->cache.redis);
+	c->cache.redis = strdup("redis://:planted-password@h");
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		buf_init(&b, GENERATION_MAX);
 		assert_int_equal(generation_print(c, rows[i].reader, &b), 0);
 		assert_int_equal(memmem(b.p, b.len, "planted-key", 11) != NULL, rows[i].key);
 		assert_int_equal(memmem(b.p, b.len, "planted-pem", 11) != NULL, rows[i].pem);
 		assert_int_equal(memmem(b.p, b.len, "planted:pair", 12) != NULL, rows[i].pem);
+		assert_int_equal(memmem(b.p, b.len, "planted-password", 16) != NULL, rows[i].redis);
 		assert_int_equal(generation_parse(b.p, b.len, &read, &msg), 0);
 		assert_int_equal(read->upload.s3_key != NULL, rows[i].pem);
 		assert_int_equal(read->upload.key != NULL, rows[i].key);
