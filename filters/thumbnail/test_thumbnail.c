@@ -93,6 +93,7 @@ static int setup(void **state UNUSED)
 	listen = conf_add_listen(conf, "main");
 	if (!conf || !listen || !conf_link(conf))
 		return -1;
+	conf->profiles[0].formats = 1u << CONF_FORMAT_IBB;
 	if (tag_read(&tag, (const uint8_t *)header, sizeof(header) - 1))
 		return -1;
 	ctx = nsctx_of_header(&tag);
@@ -270,7 +271,10 @@ static struct job_result result(void)
 				    .len = sizeof(png) };
 }
 
-/* protocol of the seed: the original, then exactly one element in front of the end tag. */
+/*
+ * Format ibb (setup), as in the seed: the original, then exactly one element in front of the
+ * end tag.
+ */
 static void the_written_form(void **state UNUSED)
 {
 	static const char xml[] =

@@ -293,8 +293,8 @@ bool conf_link(struct conf *c)
  * Profiles that are there without being configured. Clients that draw a thumbnail in place
  * of the picture find 128 pixels blurred, so the box is larger where such clients read; the
  * file stays within the 8 KiB that XEP-0231 recommends and Gajim's 10,000 bytes. What costs a
- * client something is in none of those for many: beside sims Converse.js shows the address as
- * text, and of a message with ibb Gajim shows nothing.
+ * client something is in none but classic, which must be asked for: beside sims Converse.js shows
+ * the address as text, and of a message with ibb Gajim shows nothing.
  */
 static const struct {
 	const char *name;

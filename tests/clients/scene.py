@@ -19,8 +19,8 @@ COLOURS = [(230, 0, 160), (0, 170, 230), (250, 200, 0), (20, 160, 60)]
 SIZE = (320, 160)
 FIRST, LAST = 'Look at this', 'What do you think of it'
 NOISE = 300     # pixels: a clock that is a minute on; a line of text is more
-PROFILES = ['classic', 'kontalk', 'modern', 'everyone']    # the built-in ones
-MORE = {'sims': {'profiles.sims.formats': ['sims']}}
+PROFILES = ['default', 'classic', 'kontalk', 'modern', 'everyone']    # the built-in ones
+MORE = {'default': {'profiles.default.formats': None}, 'sims': {'profiles.sims.formats': ['sims']}}
 
 
 def summit():

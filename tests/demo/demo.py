@@ -11,20 +11,24 @@ thumbnail, which is written to a file. Exit status 0 only when bob got a thumbna
     demo.py [OUTPUT]       where the thumbnail goes, without its suffix [inset-demo-thumbnail]
 """
 import asyncio
+import base64
+import hashlib
+import io
 import re
 import sys
 import tempfile
 import textwrap
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'integration'))
 
+from PIL import Image                                           # noqa: E402
 from harness import pictures, processes                         # noqa: E402
 from harness.insetd import Insetd                               # noqa: E402
 from harness.profanity import Profanity                         # noqa: E402
 from harness.prosody import Prosody                             # noqa: E402
 from harness.slix import Client, stanza_bytes                   # noqa: E402
-from harness.stanzas import read_thumbnail, thumbnails          # noqa: E402
 
 BOLD, DIM, GREEN, PLAIN = ('\033[1m', '\033[2m', '\033[32m', '\033[0m') if sys.stdout.isatty() else ('',) * 4
 
@@ -37,8 +41,8 @@ def show(title, stanza, new=b''):
     """A stanza as it stood on the wire, base64 shortened; `new` is what was not there before."""
     text = re.sub(rb'(<data[^>]*>[A-Za-z0-9+/]{60})[A-Za-z0-9+/=]+', rb'\1...', stanza).decode(errors='replace')
     print(f'\n{BOLD}{title}{PLAIN} ({len(stanza)} bytes{new and f", {len(new)} of them new" or ""})')
-    for child in re.sub(r'(<(?:body|x|data|active|request|stanza-id)\b)', r'\n\1', text).split('\n'):
-        colour = GREEN if child.startswith('<data') else DIM
+    for child in re.sub(r'(<(?:body|x|data|active|request|stanza-id|file-sharing|fallback)\b)', r'\n\1', text).split('\n'):
+        colour = GREEN if child.startswith(('<data', '<file-sharing', '<fallback')) else DIM
         print('\n'.join(f'    {colour}{line}{PLAIN}' for line in textwrap.wrap(child, 110)))
 
 
@@ -63,17 +67,24 @@ async def send_and_receive(port, folder, photo):
 
 
 def report(before, after, output):
-    found = thumbnails(after)
+    """The data under their cid, as the default profile writes them (formats bob and sfs)."""
+    new = re.findall(rb'<(data|file-sharing|fallback)(?=[ >])(.*?)</\1>', after, re.S)
+    found = ET.fromstring(after).findall('{urn:xmpp:bob}data')
     show('The message as Profanity sent it', before)
-    show('The message as bob got it', after, b''.join(b'<data%s>%s</data>' % f for f in found))
+    show('The message as bob got it', after, b''.join(b'<%s%s</%s>' % (name, rest, name) for name, rest in new))
     if len(found) != 1:
         print(f'\nNo thumbnail arrived ({len(found)} found).', file=sys.stderr)
         return 1
-    thumb = read_thumbnail(*found[0])
-    path = Path(f'{output}.{thumb.image.format.lower()}').resolve()
-    path.write_bytes(thumb.data)
-    print(f'\n{GREEN}{BOLD}The thumbnail:{PLAIN} {thumb.type}, {len(thumb.data)} bytes, '
-          f'{thumb.width} x {thumb.height} pixels, written to {path}')
+    data, media_type = base64.b64decode(found[0].text, validate=True), found[0].get('type')
+    image = Image.open(io.BytesIO(data))
+    cid = f'sha1+{hashlib.sha1(data).hexdigest()}@bob.xmpp.org'
+    if (found[0].get('cid'), media_type) != (cid, Image.MIME[image.format]):
+        print('\nThe thumbnail is not what its cid and type say.', file=sys.stderr)
+        return 1
+    path = Path(f'{output}.{image.format.lower()}').resolve()
+    path.write_bytes(data)
+    print(f'\n{GREEN}{BOLD}The thumbnail:{PLAIN} {media_type}, {len(data)} bytes, '
+          f'{image.width} x {image.height} pixels, written to {path}')
     return 0
 
 
@@ -90,7 +101,8 @@ def main():
             prosody = Prosody(folder / 'prosody')
             started.append(prosody)
             step(f'Prosody listens on 127.0.0.1:{prosody.port}, its file share is {prosody.origin}')
-            daemon = Insetd(folder, prosody.upstream, {'fetch.allow-origin': [prosody.origin], 'log.level': 'info'})
+            daemon = Insetd(folder, prosody.upstream, {'fetch.allow-origin': [prosody.origin], 'log.level': 'info',
+                                                        'profiles.default.formats': None})
             started.append(daemon)
             step(f'insetd listens on 127.0.0.1:{daemon.port}, its upstream is Prosody')
             before, after = asyncio.run(send_and_receive(daemon.port, folder, photo))

@@ -105,12 +105,14 @@ SENT = {
 }
 
 SIMS_ONLY = {'profiles.sims.formats': ['sims']}
-PROFILES = {'classic': {}, 'kontalk': {}, 'modern': {}, 'everyone': {}, 'sims': SIMS_ONLY}
+AS_BUILT_IN = {'profiles.default.formats': None}
+PROFILES = {'default': AS_BUILT_IN, 'classic': {}, 'kontalk': {}, 'modern': {}, 'everyone': {}, 'sims': SIMS_ONLY}
 
 # Who draws more than before of a message with body and oob.
 BETTER = {
     'classic': {'note-of-2013'},
     'kontalk': {'kontalk'},
+    'default': {'kontalk', 'kaidan', 'dino'},
     'modern': {'kontalk', 'kaidan', 'dino'},
     'everyone': {'kontalk', 'kaidan', 'dino', 'gajim', 'gajim-in-a-room'},
     'sims': {'cheogram', 'movim', 'psi'},

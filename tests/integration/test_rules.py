@@ -20,6 +20,7 @@ SMALL = pictures.jpeg(160, 120)
 LARGE = pictures.jpeg(1000, 800)
 IBB = "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s' type='image/png'>AAAA</data>"
 THUMBS = "<thumbnail xmlns='urn:xmpp:thumbs:1' uri='cid:x' media-type='image/png' width='1' height='1'/>"
+TINY = {'formats': ['ibb'], 'width': 16, 'height': 16}
 
 
 def rule(name, action, **conditions):
@@ -63,7 +64,7 @@ def figures(daemon, name):
 def test_the_first_that_matches_decides(ruled, media):
     daemon, session = ruled([rule('lobby', 'pass', to='lobby@localhost'),
                              rule('alice', 'thumbnail', **{'from': 'alice@*'}, profile='tiny'),
-                             rule('never', 'pass')], {'profiles.tiny': {'width': 16, 'height': 16}})
+                             rule('never', 'pass')], {'profiles.tiny': TINY})
     media.forget()
     session.c2s(picture(media.put(LARGE), to='Lobby@localhost/nick'))
     assert media.connections == 0
@@ -95,7 +96,7 @@ def test_conditions_on_the_media(ruled, media):
     daemon, session = ruled([rule('no gifs', 'pass', media='image/gif'),
                              rule('small', 'thumbnail', media_pixels="..20000", profile='tiny'),
                              rule('heavy', 'pass', media_bytes=f'{len(LARGE)}..')],
-                            {'profiles.tiny': {'width': 16, 'height': 16}})
+                            {'profiles.tiny': TINY})
     media.forget()
     session.c2s(picture(media.put(pictures.gif())))
     session.c2s(picture(media.put(LARGE)))
@@ -201,7 +202,8 @@ def conf(tmp_path, media):
     def make(rules, options=None):
         path = tmp_path / 'explain.conf'
         path.write_text(conf_text({'listen.main.bind': '127.0.0.1:1', 'listen.main.upstream': '127.0.0.1:2',
-                                   'fetch.allow-origin': [media.origin], 'rules': rules} | (options or {})))
+                                   'fetch.allow-origin': [media.origin], 'profiles.default.formats': ['ibb'],
+                                   'rules': rules} | (options or {})))
         return path
     return make
 

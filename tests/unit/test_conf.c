@@ -100,7 +100,7 @@ static void built_in_profiles(void **state UNUSED)
 		uint32_t formats;
 		uint64_t side;
 	} rows[] = {
-		{ "default", 1u << CONF_FORMAT_IBB, 128 },
+		{ "default", 1u << CONF_FORMAT_BOB | 1u << CONF_FORMAT_SFS, 128 },
 		{ "classic", 1u << CONF_FORMAT_IBB, 128 },
 		{ "kontalk", 1u << CONF_FORMAT_BOB, 256 },
 		{ "modern", 1u << CONF_FORMAT_SFS, 256 },

@@ -32,6 +32,9 @@ DEFAULTS = {
     'limits.breaker-failures': 1000,
     'scale.wall': '20s',
     'scale.cpu': '20s',
+    # The seed's form: one child, and nothing else is written. What the built-in default does is
+    # asked for by None (test_not_worse.py).
+    'profiles.default.formats': ['ibb'],
 }
 
 
