@@ -20,6 +20,8 @@ import urllib.request
 
 import pytest
 
+from harness.processes import let_in
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("INSET_BUILD") or os.environ.get("builddir") or ROOT / "build")
 INSETD = BUILD / "insetd"
@@ -314,8 +316,7 @@ def test_unreadable_file(make):
     assert (answer.returncode, answer.stderr) == (1, f"{missing}: No such file or directory\n")
     if os.geteuid() == 0:
         daemon.file.chmod(0)
-        for folder in (daemon.folder, *daemon.folder.parents[:3]):
-            folder.chmod(0o755)
+        let_in(daemon.folder)
         answer = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", INSETD, "-c",
                                  daemon.file], capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (answer.returncode, answer.stderr) == (1, f"{daemon.file}: Permission denied\n")
@@ -658,8 +659,7 @@ def test_hostile_clients_of_the_control_socket(daemon):
 def test_the_control_socket_is_not_for_everybody(daemon):
     assert daemon.control.stat().st_mode & 0o777 == 0o660
     daemon.control.chmod(0o666)
-    for folder in (daemon.folder, *daemon.folder.parents[:3]):
-        folder.chmod(0o755)
+    let_in(daemon.folder)
     answer = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", INSETCTL, "-s",
                              daemon.control, "status"], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert answer.returncode == 69
@@ -757,8 +757,7 @@ def test_root_drops_users(make):
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_everything_runs_unprivileged(make):
     daemon = make(before=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
-    for folder in (daemon.folder, *daemon.folder.parents[:3]):
-        folder.chmod(0o755)
+    let_in(daemon.folder)
     # Copies: a build folder below /root is closed to others, and the scaler is looked for beside insetd.
     for name in ("insetd", "inset-scaler"):
         shutil.copy(BUILD / name, daemon.folder)

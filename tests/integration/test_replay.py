@@ -17,6 +17,7 @@ import pytest
 
 from harness import pictures, processes, stanzas
 from harness.insetd import BUILD, TOP, environment
+from harness.processes import let_in
 from harness.rawpeer import Session
 
 SAMPLES = sorted((TOP / 'data' / 'captures').glob('*.jsonl.gz'))
@@ -50,9 +51,7 @@ def tap(tmp_path):
     folder = tmp_path / 'tap'
     folder.mkdir()
     folder.chmod(0o777)
-    tmp_path.chmod(0o755)
-    for above in tmp_path.parents[:2]:
-        above.chmod(0o755)
+    let_in(tmp_path)
     return folder
 
 

@@ -4,18 +4,23 @@
 The test process adopts orphans (PR_SET_CHILD_SUBREAPER), so whatever any program under test
 leaves behind becomes our child and is found by strays(). Processes are ended by pid only.
 """
+import collections
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 SANITIZER_MARKS = ('ERROR: AddressSanitizer', 'runtime error:', 'ERROR: LeakSanitizer', 'SUMMARY: UndefinedBehavior')
 
 _known = set()
+_given = collections.deque(maxlen=1000)    # ports
 
 
 class Failure(AssertionError):
@@ -92,16 +97,34 @@ def end_strays(spare=()):
     return left
 
 
+def let_in(folder):
+    """Lets other users through to a folder of a test's: opens it and what is above it, below the folder for
+    temporary files and nowhere else."""
+    for above in (folder, *folder.parents):
+        if Path(tempfile.gettempdir()) in above.parents and above.stat().st_uid == os.getuid():
+            above.chmod(above.stat().st_mode | 0o055)
+
+
+def _own_ports():
+    """Ports of this process alone, outside the range that the kernel gives to outgoing connections: what is
+    free now must still be free when the program that is told of it binds, whatever runs beside this one."""
+    worker = int(re.sub(r'\D', '', os.environ.get('PYTEST_XDIST_WORKER', '')) or 0)
+    return range(10240 + worker % 4 * 5000, 10240 + worker % 4 * 5000 + 5000)
+
+
 def free_port():
-    """A free loopback port, outside the range that the kernel gives to outgoing connections."""
+    """A free loopback port that was not given lately."""
     while True:
-        port = random.SystemRandom().randrange(10240, 32000)
+        port = random.SystemRandom().choice(_own_ports())
+        if port in _given:
+            continue
         with socket.socket() as s:
             try:
                 s.bind(('127.0.0.1', port))
             except OSError:
                 continue
-            return port
+        _given.append(port)
+        return port
 
 
 def listening(port):

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 
-from .processes import Process, free_port, wait_for
+from .processes import Process, free_port, let_in, wait_for
 
 
 class Redis:
@@ -27,9 +27,7 @@ class Redis:
         args = ['/usr/bin/redis-server', '--port', str(self.port), '--bind', '127.0.0.1', '--save', '',
                 '--appendonly', 'no', '--dir', str(self.folder), '--daemonize', 'no']
         if self.path:
-            for folder in (self.folder, *self.folder.parents):
-                if folder.stat().st_uid == os.getuid() and folder != folder.parent:
-                    folder.chmod(folder.stat().st_mode | 0o011)
+            let_in(self.folder)
             args += ['--unixsocket', str(self.path), '--unixsocketperm', '777']
         if self.password:
             args += ['--requirepass', self.password]
