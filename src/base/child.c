@@ -12,6 +12,7 @@
 
 #include "base/counters.h"
 #include "base/err.h"
+#include "base/stall.h"
 
 static struct {
 	char name[32];
@@ -45,6 +46,7 @@ void child_open(enum role role, unsigned index)
 		snprintf(child.name, sizeof(child.name), "proxy/%u", index);
 	else
 		snprintf(child.name, sizeof(child.name), "%s", role_name(role));
+	stall_open(role);
 	log_open(child.name, LOG_TARGET_STDERR, LOG_FORMAT_TEXT);
 	log_set_sink(child_log, NULL);
 }

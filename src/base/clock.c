@@ -10,6 +10,7 @@
 #include <time.h>
 
 static int64_t cached;
+static int64_t turn; /* when this one began; 0: nothing ran yet */
 static bool faked;
 
 int64_t clock_us(void)
@@ -24,12 +25,22 @@ void clock_update(void)
 {
 	if (!faked)
 		cached = clock_us() / 1000;
+	if (!turn)
+		turn = cached;
+}
+
+int64_t clock_end_turn(void)
+{
+	int64_t ms = turn ? (faked ? cached : clock_us() / 1000) - turn : 0;
+
+	turn = 0;
+	return ms;
 }
 
 int64_t clock_now(void)
 {
-	if (cached == 0)
-		clock_update();
+	if (cached == 0) /* before the first turn */
+		cached = clock_us() / 1000;
 	return cached;
 }
 

@@ -13,8 +13,13 @@
 /* The cached time in ms; reads the clock at the first call. */
 int64_t clock_now(void);
 
-/* Reads the clock anew; called at the start of each turn. Does nothing after clock_fake(). */
+/* Reads the clock anew; called at the start of each turn. After clock_fake() time
+ * stands still. */
 void clock_update(void);
+
+/* How long this turn has taken since its first clock_update(), in ms; 0 where there was none. The
+ * next turn begins. */
+int64_t clock_end_turn(void);
 
 /* Monotonic microseconds, always read anew: for measuring, not for deadlines. */
 int64_t clock_us(void);

@@ -83,7 +83,7 @@ static void clear_gauges(struct counters_slot *slot)
 	int m;
 
 	for (m = 0; m < METRIC_COUNT; m++)
-		if (metric_rows[m].type == METRIC_TYPE_GAUGE)
+		if (metric_rows[m].type != METRIC_TYPE_COUNTER)
 			__atomic_store_n(&slot->value[m], 0, __ATOMIC_RELAXED);
 }
 
@@ -153,11 +153,14 @@ uint64_t counters_of(unsigned slot, enum metric m)
 
 uint64_t counters_sum(enum metric m)
 {
-	uint64_t sum = 0;
+	bool peak = metric_rows[m].type == METRIC_TYPE_PEAK;
+	uint64_t sum = 0, v;
 	unsigned i;
 
-	for (i = 0; i < slots; i++)
-		sum += counters_of(i, m);
+	for (i = 0; i < slots; i++) {
+		v = counters_of(i, m);
+		sum = peak ? MAX_OF(sum, v) : sum + v;
+	}
 	return sum;
 }
 

@@ -32,7 +32,8 @@ enum histogram_id {
 	HISTOGRAM_COUNT
 };
 
-enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE };
+/* PEAK: a gauge of which the largest counts, the others are added up. */
+enum metric_type { METRIC_TYPE_COUNTER, METRIC_TYPE_GAUGE, METRIC_TYPE_PEAK };
 
 enum rule_figure {
 #define RULE_FIGURE(id, key, name, type, help) RULE_FIGURE_##id,
@@ -118,7 +119,7 @@ struct rule_figure_row {
 };
 extern const struct rule_figure_row rule_figure_rows[RULE_FIGURE_COUNT];
 
-/* Sum over all slots. Reads the private slot where nothing is mapped. */
+/* Over all slots: the sum, or the largest. Reads the private slot where nothing is mapped. */
 uint64_t counters_sum(enum metric m);
 uint64_t counters_of(unsigned slot, enum metric m);
 void counters_histogram_sum(enum histogram_id h, struct counters_histogram *out);

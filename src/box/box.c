@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/counters.h"
+#include "base/stall.h"
 #include "box/http.h"
 #include "box/serve.h"
 #include "box/upload.h"
@@ -557,6 +558,12 @@ static bool box_open(void)
 	       event_add(box.channel, NULL) == 0 && evtimer_add(box.tick, &tick) == 0;
 }
 
+static void box_loop(void)
+{
+	while (event_base_loop(box.base, EVLOOP_ONCE) == 0 && !event_base_got_break(box.base))
+		stall_end_of_turn();
+}
+
 int box_main(unsigned index)
 {
 	child_open(ROLE_BOX, index);
@@ -565,7 +572,7 @@ int box_main(unsigned index)
 	list_init(&box.connections);
 	list_init(&box.retired);
 	if (box_open())
-		(void)event_base_dispatch(box.base);
+		box_loop();
 	else
 		log_error("cannot start: out of memory or descriptors");
 	if (box.s3)

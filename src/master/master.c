@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/log.h"
+#include "base/stall.h"
 #include "master/control.h"
 #include "master/fleet.h"
 #include "master/proc.h"
@@ -277,6 +278,17 @@ static void master_fini(struct master *m)
 	conf_unref(&m->conf);
 }
 
+static int master_loop(struct event_base *base)
+{
+	int rc;
+
+	do {
+		rc = event_base_loop(base, EVLOOP_ONCE);
+		stall_end_of_turn();
+	} while (rc == 0 && !event_base_got_break(base));
+	return rc == -1 ? ERR_IO : 0;
+}
+
 int master_run(struct conf *conf, const struct conf_source *source)
 {
 	static struct master m; /* large, and one per process */
@@ -299,7 +311,8 @@ int master_run(struct conf *conf, const struct conf_source *source)
 	if (code == 0) {
 		fleet_init(&m);
 		fleet_start_all(&m);
-		if (event_base_dispatch(m.base) == -1)
+		stall_open(ROLE_MASTER);
+		if (master_loop(m.base))
 			m.exit_code = EXIT_FAULT;
 		code = m.exit_code;
 		log_notice("stopped");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * turn - when this turn of the event loop began to work, for the gauge of loop stalls.
+ * turn - when this turn of the event loop began to work, for the figures of loop stalls
+ * (base/stall.h).
  *
  * Every callback of an event begins with turn_begin().
  */

@@ -29,6 +29,7 @@
 #include "base/confine.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "base/stall.h"
 #include "scaler/decoder.h"
 #include "scaler/sandbox.h"
 #include "scaler/scale.h"
@@ -550,6 +551,7 @@ static void zygote_turn(struct zygote *z)
 	struct pollfd fds[3 + CHILDREN_MAX];
 	struct decoder *decoders[CHILDREN_MAX];
 	unsigned i, n = 0;
+	int timeout;
 
 	fds[0] = (struct pollfd){ .fd = CHILD_FD, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = z->signals, .events = POLLIN };
@@ -563,7 +565,9 @@ static void zygote_turn(struct zygote *z)
 		fds[3 + n] = (struct pollfd){ .fd = d->fd, .events = decoder_events(d) };
 		decoders[n++] = d;
 	}
-	if (poll(fds, 3 + n, zygote_timeout(z)) == -1) {
+	timeout = zygote_timeout(z);
+	stall_end_of_turn();
+	if (poll(fds, 3 + n, timeout) == -1) {
 		if (errno != EINTR && errno != ENOMEM) {
 			log_error("poll: %s", strerror(errno));
 			z->exit_code = EXIT_INTERNAL;

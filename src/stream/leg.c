@@ -333,8 +333,6 @@ static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 	struct leg *leg = arg;
 
 	clock_update();
-	if (!leg->env->turn)
-		leg->env->turn = clock_now();
 	if (leg->error) {
 		int err = leg->error;
 

@@ -53,7 +53,6 @@ struct leg_env {
 	struct event_base *base;
 	uint8_t *read_buffer; /* LEG_READ_MAX */
 	leg_fn fn;
-	int64_t turn;        /* time of the first event of this loop turn; the loop sets it to 0 */
 	struct list waiting; /* legs with bytes to take, the one longest without progress first */
 };
 

@@ -21,6 +21,7 @@
 #include "base/confine.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "base/stall.h"
 #include "conf/generation.h"
 #include "rule/rule.h"
 #include "stream/listener.h"
@@ -363,19 +364,11 @@ static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg U
 
 static void proxy_loop(void)
 {
-	int64_t stall_max = 0;
-
 	while (!proxy.done) {
-		int64_t *turn = &proxy.pool->legs.turn;
-
-		*turn = 0;
 		if (event_base_loop(proxy.base, EVLOOP_ONCE) == -1)
 			return;
 		pool_reap(proxy.pool);
-		if (*turn && clock_us() / 1000 - *turn > stall_max) {
-			stall_max = clock_us() / 1000 - *turn;
-			counter_set(METRIC_LOOP_STALL_MAX, (uint64_t)stall_max);
-		}
+		stall_end_of_turn();
 		if (proxy.pool->stop_at && !proxy.pool->sessions) {
 			proxy.exit_code = 0;
 			proxy.done = true;

@@ -30,7 +30,7 @@ static bool is_first_of_name(int row)
 static int print_name(struct buf *out, int first)
 {
 	const struct metric_row *f = &metric_rows[first];
-	int i, rc = print_head(out, f->name, f->type == METRIC_TYPE_GAUGE ? "gauge" : "counter",
+	int i, rc = print_head(out, f->name, f->type == METRIC_TYPE_COUNTER ? "counter" : "gauge",
 			       f->help);
 
 	for (i = first; i < METRIC_COUNT && !rc; i++) {

@@ -22,6 +22,7 @@
 #include "base/confine.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "base/stall.h"
 #include "conf/generation.h"
 #include "web/metrics.h"
 
@@ -331,7 +332,9 @@ int web_main(unsigned index)
 	if (web.base)
 		web.channel = event_new(web.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
 	if (web.channel && event_add(web.channel, NULL) == 0)
-		(void)event_base_dispatch(web.base);
+		while (event_base_loop(web.base, EVLOOP_ONCE) == 0 &&
+		       !event_base_got_break(web.base))
+			stall_end_of_turn();
 	set_fini(&web.pending);
 	set_fini(&web.live);
 	if (web.channel)

@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/picture.h"
+#include "base/stall.h"
 #include "base/tally.h"
 
 static void arena_keeps_its_cap(void **state UNUSED)
@@ -185,6 +186,53 @@ static void counters_survive_their_process(void **state UNUSED)
 	close(fd);
 }
 
+/* Only what is longer than STALL_MS is one; of gauges of this kind the largest counts. */
+static void stalls_are_counted_by_role(void **state UNUSED)
+{
+	struct counters_histogram h;
+	int fd = counters_create();
+
+	assert_true(fd != -1);
+	assert_int_equal(counters_map(fd, 5), 0);
+	clock_update();
+	stall_open(ROLE_MEDIA); /* forgets what began before */
+	assert_int_equal(clock_end_turn(), 0);
+	stall_observe(STALL_MS);
+	assert_int_equal(counters_sum(METRIC_STALLS_MEDIA), 0);
+	stall_observe(STALL_MS + 1);
+	stall_observe(700);
+	stall_observe(60);
+	assert_int_equal(counters_sum(METRIC_STALLS_MEDIA), 3);
+	assert_int_equal(counters_sum(METRIC_STALL_MAX_MEDIA), 700);
+	assert_int_equal(counters_map(fd, 6), 0);
+	stall_open(ROLE_PROXY);
+	stall_observe(300);
+	counter_set(METRIC_STALL_MAX_MEDIA, 100);
+	assert_int_equal(counters_sum(METRIC_STALL_MAX_MEDIA), 700);
+	assert_int_equal(counters_sum(METRIC_STALL_MAX_PROXY), 300);
+	counters_forget(5);
+	assert_int_equal(counters_sum(METRIC_STALL_MAX_MEDIA), 100);
+	assert_int_equal(counters_sum(METRIC_STALLS_MEDIA), 3);
+	counters_histogram_sum(HISTOGRAM_LOOP_STALL, &h);
+	assert_int_equal(h.count, 4);
+	assert_int_equal(h.bucket[5], 0); /* up to 50 ms */
+	close(fd);
+}
+
+/* A turn lasts from its first clock_update() on, and waiting between two is none. */
+static void turns_are_measured(void **state UNUSED)
+{
+	int64_t began = clock_us(), ms;
+
+	assert_int_equal(clock_end_turn(), 0);
+	clock_update();
+	while (clock_us() - began < 5000)
+		clock_update();
+	ms = clock_end_turn();
+	assert_in_range(ms, 4, clock_us() / 1000 - began / 1000 + 1);
+	assert_int_equal(clock_end_turn(), 0);
+}
+
 static char seen[512];
 
 static void sink(void *ctx UNUSED, enum log_level level UNUSED, const char *line)
@@ -296,6 +344,8 @@ int main(void)
 		cmocka_unit_test(base64_refuses),
 		cmocka_unit_test(hash_vectors),
 		cmocka_unit_test(counters_survive_their_process),
+		cmocka_unit_test(turns_are_measured),
+		cmocka_unit_test(stalls_are_counted_by_role),
 		cmocka_unit_test(log_levels_and_limits),
 		cmocka_unit_test(err_names),
 		cmocka_unit_test(pictures_by_name_and_magic),
