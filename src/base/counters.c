@@ -23,6 +23,7 @@ struct counters_pages {
 	uint32_t used; /* slots up to here have had a process */
 	struct counters_slot slot[COUNTERS_SLOTS];
 	struct rates_cell rates[RATES_CELLS];
+	uint64_t listeners[COUNTERS_SLOTS][COUNTERS_LISTENERS][LISTENER_FIGURE_COUNT];
 	uint64_t rules[COUNTERS_SLOTS][COUNTERS_RULES][RULE_FIGURE_COUNT];
 };
 
@@ -58,6 +59,12 @@ const struct rule_figure_row rule_figure_rows[RULE_FIGURE_COUNT] = {
 };
 #undef RULE_FIGURE
 
+#define LISTENER_FIGURE(id, n, l, t, h) [LISTENER_FIGURE_##id] = { n, l, h, METRIC_TYPE_##t },
+const struct listener_figure_row listener_figure_rows[LISTENER_FIGURE_COUNT] = {
+#include "base/listener-figures.def"
+};
+#undef LISTENER_FIGURE
+
 const unsigned histogram_bounds[HISTOGRAM_BUCKETS] = { 1,   2,   5,    10,   20,   50,   100,
 						       200, 500, 1000, 2000, 3000, 5000, 10000 };
 
@@ -87,6 +94,17 @@ static void clear_gauges(struct counters_slot *slot)
 			__atomic_store_n(&slot->value[m], 0, __ATOMIC_RELAXED);
 }
 
+static void clear_listener_gauges(unsigned slot)
+{
+	unsigned row, f;
+
+	for (row = 0; row < COUNTERS_LISTENERS; row++)
+		for (f = 0; f < LISTENER_FIGURE_COUNT; f++)
+			if (listener_figure_rows[f].type != METRIC_TYPE_COUNTER)
+				__atomic_store_n(&pages->listeners[slot][row][f], 0,
+						 __ATOMIC_RELAXED);
+}
+
 int counters_map(int fd, unsigned slot)
 {
 	uint32_t used = 0;
@@ -103,6 +121,7 @@ int counters_map(int fd, unsigned slot)
 	counters_mine = &all[slot];
 	rates_map(pages->rates);
 	clear_gauges(counters_mine);
+	clear_listener_gauges(slot);
 	while (used <= slot && !__atomic_compare_exchange_n(&pages->used, &used, slot + 1, false,
 							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -118,6 +137,7 @@ void counters_forget(unsigned slot)
 		return;
 	BUG_ON(slot >= COUNTERS_SLOTS);
 	clear_gauges(&all[slot]);
+	clear_listener_gauges(slot);
 	t = &pages->tally[slot];
 	/* Gives the memory back, too; where that cannot be done zeroes do the same. */
 	if (madvise(t, sizeof(*t), MADV_REMOVE) == -1)
@@ -211,4 +231,30 @@ void counters_rule_clear(unsigned row)
 	for (i = 0; pages && row < COUNTERS_RULES && i < pages->used; i++)
 		for (f = 0; f < RULE_FIGURE_COUNT; f++)
 			__atomic_store_n(&pages->rules[i][row][f], 0, __ATOMIC_RELAXED);
+}
+
+void counters_listener_add(unsigned row, enum listener_figure f, uint64_t by)
+{
+	if (pages && row < COUNTERS_LISTENERS)
+		bump(&pages->listeners[own][row][f], by);
+}
+
+uint64_t counters_listener_sum(unsigned row, enum listener_figure f)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; pages && row < COUNTERS_LISTENERS && i < pages->used; i++)
+		sum += __atomic_load_n(&pages->listeners[i][row][f], __ATOMIC_RELAXED);
+	/* A session may outlive its listener by so many generations that its row is another's. */
+	return sum > INT64_MAX ? 0 : sum;
+}
+
+void counters_listener_clear(unsigned row)
+{
+	unsigned i, f;
+
+	for (i = 0; pages && row < COUNTERS_LISTENERS && i < pages->used; i++)
+		for (f = 0; f < LISTENER_FIGURE_COUNT; f++)
+			__atomic_store_n(&pages->listeners[i][row][f], 0, __ATOMIC_RELAXED);
 }

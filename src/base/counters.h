@@ -7,8 +7,8 @@
  * process takes its predecessor's slot: counters go on, gauges start at 0. Single writer
  * per slot, relaxed atomics; before counters_map() everything goes to a private slot.
  * The same memory carries a tally (tally.h) for each slot, the key of its hashes, the cells of
- * rates (rates.h), and for each slot the figures of rules (rule-figures.def). Which row of these
- * is which rule's, the configuration says.
+ * rates (rates.h), and for each slot the figures of rules (rule-figures.def) and of listeners
+ * (listener-figures.def). Which row of these is whose, the configuration says.
  */
 #pragma once
 
@@ -45,6 +45,15 @@ enum rule_figure {
 /* LATEST: the largest counts, the others are added up. */
 enum rule_figure_type { RULE_FIGURE_TYPE_COUNTER, RULE_FIGURE_TYPE_LATEST };
 
+enum listener_figure {
+#define LISTENER_FIGURE(id, name, labels, type, help) LISTENER_FIGURE_##id,
+#include "base/listener-figures.def"
+#undef LISTENER_FIGURE
+	LISTENER_FIGURE_COUNT
+};
+
+/* Rows for listeners: some generations of as many as there may be. */
+#define COUNTERS_LISTENERS 256
 /* Rows for rules: two generations of as many rules as there may be. */
 #define COUNTERS_RULES    8192
 #define COUNTERS_SLOTS    80 /* master, web, media, scaler, box and up to 75 proxies */
@@ -110,6 +119,21 @@ void counters_rule_add(unsigned row, enum rule_figure f, uint64_t by);
 uint64_t counters_rule_sum(unsigned row, enum rule_figure f);
 /* All slots' figures of a row become 0: for a row that becomes another rule's. */
 void counters_rule_clear(unsigned row);
+
+/* --- listeners: the same ----------------------------------------------------------------- */
+
+/* Gauges are taken from with (uint64_t)-1. */
+void counters_listener_add(unsigned row, enum listener_figure f, uint64_t by);
+uint64_t counters_listener_sum(unsigned row, enum listener_figure f);
+void counters_listener_clear(unsigned row);
+
+struct listener_figure_row {
+	const char *name;
+	const char *labels;
+	const char *help;
+	enum metric_type type;
+};
+extern const struct listener_figure_row listener_figure_rows[LISTENER_FIGURE_COUNT];
 
 struct rule_figure_row {
 	const char *key;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "conf/value.h"
 
 static const char *const lane_words[] = { "c2s", "s2c", NULL };
@@ -411,4 +412,33 @@ const struct conf_listen *conf_listen_find(const struct conf *c, const char *nam
 		if (strcmp(c->listens[i].name, name) == 0)
 			return &c->listens[i];
 	return NULL;
+}
+
+/* Rows behind the last one that was in use come first: those who still hold an older generation
+ * may count in a row that nobody has any more. */
+void conf_number_listeners(struct conf *c, const struct conf *old, void (*fresh)(unsigned row))
+{
+	bool used[COUNTERS_LISTENERS] = { false };
+	unsigned next = 0;
+	size_t i;
+
+	for (i = 0; old && i < old->listens_n; i++) {
+		used[old->listens[i].row] = true;
+		next = MAX_OF(next, old->listens[i].row + 1);
+	}
+	for (i = 0; i < c->listens_n; i++) {
+		const struct conf_listen *same =
+			old ? conf_listen_find(old, c->listens[i].name) : NULL;
+
+		if (same) {
+			c->listens[i].row = same->row;
+			continue;
+		}
+		next %= COUNTERS_LISTENERS;
+		while (used[next])
+			next = (next + 1) % COUNTERS_LISTENERS;
+		used[next] = true;
+		c->listens[i].row = next;
+		fresh(next);
+	}
 }

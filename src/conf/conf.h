@@ -101,8 +101,9 @@ struct conf_profile {
 struct conf_listen {
 	char *name;
 	const struct conf_profile *profile_ref; /* the profile that `profile` names */
-	bool strips; /* a rule, or default-action, may strip; set by conf_link() */
-	bool links;  /* a profile that may be chosen here has links; set by conf_link() */
+	uint32_t row; /* its place in the shared figures; kept as long as its name lasts */
+	bool strips;  /* a rule, or default-action, may strip; set by conf_link() */
+	bool links;   /* a profile that may be chosen here has links; set by conf_link() */
 	/* What read.c found in the files, for processes that may not read them; secret. */
 	struct conf_list keys; /* of certificates, PEM, in order */
 	char *upstream_cas;    /* of upstream-ca, PEM; NULL: the system's */
@@ -192,6 +193,12 @@ struct conf *conf_new(void) MUSTCHECK;
 struct conf *conf_ref(struct conf *c);
 /* Drops a reference, frees with the last; accepts NULL; sets *c to NULL. */
 void conf_unref(struct conf **c);
+
+/*
+ * Gives every listener its row: that of the listener of the same name in old (may be NULL), else
+ * one that none of old has. *fresh is called for each of the latter.
+ */
+void conf_number_listeners(struct conf *c, const struct conf *old, void (*fresh)(unsigned row));
 
 const struct conf_listen *conf_listen_find(const struct conf *c, const char *name);
 

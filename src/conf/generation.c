@@ -5,7 +5,7 @@
  *   hash of the option table | u64 generation | u32 listeners, u32 profiles, u32 services
  *   names of the listeners, names of the profiles, as texts
  *   each row of options.def, in order, for each struct of its section
- *   for each listener its keys, a list, and its authorities, a text
+ *   for each listener u32 row, its keys, a list, and its authorities, a text
  *   the key that signs uploads, the box's certificate and its key to a bucket, texts
  *   u32 rules; for each its name, profile, u32 action, mode, row, conditions, and for each of
  *   those its name and entries, a list
@@ -113,8 +113,10 @@ static int put_option(struct buf *out, const struct conf_option *o, const void *
 static int put_secrets(const struct conf_listen *l, bool secrets, struct buf *out)
 {
 	static const struct conf_list none;
-	int rc = put_list(out, secrets ? &l->keys : &none);
+	int rc = put_u32(out, l->row);
 
+	if (!rc)
+		rc = put_list(out, secrets ? &l->keys : &none);
 	return rc ? rc : put_text(out, secrets && l->upstream_cas ? l->upstream_cas : "");
 }
 
@@ -340,6 +342,9 @@ static char *get_optional(struct reader *r)
 
 static void get_secrets(struct reader *r, struct conf_listen *l)
 {
+	l->row = get_u32(r);
+	if (!r->error && l->row >= COUNTERS_LISTENERS)
+		r->error = ERR_BAD_MESSAGE;
 	get_list(r, l->certificates.n, &l->keys);
 	l->upstream_cas = get_optional(r);
 }

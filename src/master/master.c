@@ -239,6 +239,7 @@ static int open_all(struct master *m)
 	m->generations = 1;
 	m->conf->generation = 1;
 	conf_number_rules(m->conf, NULL, counters_rule_clear);
+	conf_number_listeners(m->conf, NULL, counters_listener_clear);
 	m->counters = counters_create();
 	if (reload_memfds(m->conf, &m->memfds) || m->counters == -1 ||
 	    counters_map(m->counters, 0)) {

@@ -257,6 +257,7 @@ static int reload_prepare(struct master *m, struct err_msg *msg)
 		return ERR_CONFIG;
 	r->conf->generation = ++m->generations;
 	conf_number_rules(r->conf, m->conf, counters_rule_clear);
+	conf_number_listeners(r->conf, m->conf, counters_listener_clear);
 	if (reload_memfds(r->conf, &r->memfds))
 		return err_msg_set(msg, ERR_NOMEM, "out of memory");
 	return sockets_open(&r->sockets, r->conf, m->workers, &m->sockets, msg);

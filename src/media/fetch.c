@@ -47,6 +47,7 @@ struct fetch {
 	struct target target; /* of this hop */
 	bool exempt;          /* an exact origin of allow-origin */
 	unsigned hops;
+	int64_t asked;                                     /* for its name */
 	struct resolve *resolve;                           /* owned while a name is asked for */
 	struct sockaddr_storage addrs[RESOLVER_ADDRESSES]; /* vetted, with port */
 	size_t addrs_n;
@@ -391,6 +392,8 @@ static void on_addresses(void *arg, const struct sockaddr_storage *addrs, size_t
 	struct fetch *f = arg;
 	size_t i;
 
+	if (!f->target.is_numeric)
+		counter_observe(HISTOGRAM_DNS, (uint64_t)(clock_now() - f->asked));
 	if (n == 0) {
 		fetch_finish(f, JOB_CONNECT, true);
 		return;
@@ -426,6 +429,7 @@ static void fetch_hop(struct fetch *f)
 		fetch_refuse(f, "private name");
 		return;
 	}
+	f->asked = clock_now();
 	if (resolver_start(f->fetcher->resolver, f->target.host, &f->resolve, on_addresses, f))
 		fetch_finish(f, JOB_CONNECT, false);
 }
@@ -472,10 +476,23 @@ static void fetch_on_stop(struct fetch *f)
 		fetch_finish(f, JOB_OVERLOAD, false);
 }
 
+/* Of connections that came about; those that are used again took no time. */
+static void fetch_note_connect(const struct fetch *f)
+{
+	curl_off_t tcp = 0, tls = 0;
+	long fresh = 0;
+
+	if (curl_easy_getinfo(f->easy, CURLINFO_NUM_CONNECTS, &fresh) == CURLE_OK && fresh > 0 &&
+	    curl_easy_getinfo(f->easy, CURLINFO_CONNECT_TIME_T, &tcp) == CURLE_OK &&
+	    curl_easy_getinfo(f->easy, CURLINFO_APPCONNECT_TIME_T, &tls) == CURLE_OK && tcp > 0)
+		counter_observe(HISTOGRAM_CONNECT, (uint64_t)MAX_OF(tcp, tls) / 1000);
+}
+
 static void fetch_on_end(void *private, CURLcode code)
 {
 	struct fetch *f = private;
 
+	fetch_note_connect(f);
 	fetch_close_hop(f);
 	if (f->denied) {
 		fetch_refuse(f, NULL);

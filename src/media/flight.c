@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/counters.h"
 #include "base/err.h"
 #include "media/cache.h"
@@ -60,6 +61,7 @@ struct flight {
 	struct list bucket;
 	struct list waiters;
 	enum flight_state state;
+	int64_t since; /* it waits for its turn, fetches or scales */
 	struct cache_key key;
 	char *url;         /* owned, canonical */
 	struct host *host; /* reference */
@@ -232,6 +234,15 @@ static enum job_status status_of_picture(enum picture_status status)
 	BUG();
 }
 
+/* One stage of its way is over. */
+static void flight_note(struct flight *f, enum histogram_id stage)
+{
+	int64_t now = clock_now();
+
+	counter_observe(stage, (uint64_t)(now - f->since));
+	f->since = now;
+}
+
 static void on_scaled(void *arg, const struct picture_result *p)
 {
 	struct flight *f = arg;
@@ -249,6 +260,7 @@ static void on_scaled(void *arg, const struct picture_result *p)
 				.len = p->len };
 	uint64_t ttl = success_ttl(f);
 
+	flight_note(f, HISTOGRAM_SCALE);
 	if (p->status != PICTURE_OK) {
 		flight_fail(f, status_of_picture(p->status));
 		return;
@@ -290,6 +302,7 @@ static void on_fetched(void *arg, const struct fetch_result *r)
 
 	f->media = *r;
 	f->state = FLIGHT_SCALING;
+	flight_note(f, HISTOGRAM_FETCH);
 	f->all->fetching--;
 	host_stop(f->host);
 	if (r->host_failed)
@@ -329,6 +342,7 @@ static void flight_start(struct flight *f)
 		all->queued--;
 	list_remove(&f->queue);
 	f->state = FLIGHT_FETCHING;
+	flight_note(f, HISTOGRAM_QUEUE);
 	all->fetching++;
 	host_start(f->host);
 	if (flight_is_own(f)) {
@@ -481,6 +495,7 @@ static struct flight *flight_new(struct flights *all, const struct target *t, co
 	list_add_head(bucket_of(all, key), &f->bucket);
 	list_add_tail(&all->queue, &f->queue);
 	f->state = FLIGHT_QUEUED;
+	f->since = clock_now();
 	all->queued++;
 	return f;
 }
@@ -497,6 +512,7 @@ static enum job_status flight_go(struct flight *f)
 	if (!flight_may_start(f) && all->queued >= all->conf->fetch.queue)
 		return JOB_OVERLOAD;
 	f->state = FLIGHT_QUEUED;
+	f->since = clock_now();
 	all->queued++;
 	list_add_tail(&all->queue, &f->queue);
 	if (flight_may_start(f))

@@ -58,6 +58,7 @@ static void listener_on_accept(evutil_socket_t fd UNUSED, short what UNUSED, voi
 
 		if (client != -1) {
 			counter_inc(METRIC_ACCEPTED);
+			counters_listener_add(listen->row, LISTENER_FIGURE_ACCEPTED, 1);
 			session_start(l->pool, listen, client, (struct sockaddr *)&from);
 			continue;
 		}

@@ -283,6 +283,8 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 		list_init(&s->held[side].link);
 		s->held[side].session = s;
 	}
+	s->row = listen->row;
+	counters_listener_add(s->row, LISTENER_FIGURE_SESSIONS, 1);
 	s->outcome = METRIC_SESSIONS_ENDED;
 	s->state = SESSION_ANNOUNCING;
 	list_init(&s->link);

@@ -301,6 +301,10 @@ static void session_on_data(struct session *s, int side, const struct leg_news *
 	if (s->state == SESSION_CLOSING)
 		return; /* nothing is forwarded any more */
 	counter_add(side == SESSION_CLIENT ? METRIC_BYTES_C2S : METRIC_BYTES_S2C, news->len);
+	counters_listener_add(s->row,
+			      side == SESSION_CLIENT ? LISTENER_FIGURE_BYTES_C2S
+						     : LISTENER_FIGURE_BYTES_S2C,
+			      news->len);
 	session_renew(s);
 	rc = lane_feed(&s->lanes.lane[side], news->p, news->len);
 	if (rc) {
@@ -562,6 +566,7 @@ void session_free(struct session **s)
 	conf_unref(&(*s)->conf);
 	(*s)->pool->sessions--;
 	gate_leave(&(*s)->pass);
+	counters_listener_add((*s)->row, LISTENER_FIGURE_SESSIONS, (uint64_t)-1);
 	free(*s);
 	*s = NULL;
 }

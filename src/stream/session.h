@@ -60,6 +60,7 @@ struct session {
 	struct greeting *greeting; /* owned; while the client has no TLS yet */
 	struct leg leg[2];
 	struct session_held held[2];
+	uint32_t row;        /* of its listener, in the shared figures */
 	uint8_t state;       /* enum session_state */
 	bool told;           /* that it is opaque, in the log */
 	enum metric outcome; /* how it is counted when it ends */

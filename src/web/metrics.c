@@ -135,6 +135,41 @@ int metrics_print_rules(const struct conf *conf, struct buf *out)
 	return rc;
 }
 
+/* One name: a line for each listener and label. */
+static int print_listener_figures(const struct conf *conf, enum listener_figure first,
+				  struct buf *out)
+{
+	const struct listener_figure_row *head = &listener_figure_rows[first];
+	int f, rc = print_head(out, head->name,
+			       head->type == METRIC_TYPE_COUNTER ? "counter" : "gauge", head->help);
+	size_t i;
+
+	for (f = (int)first; f < LISTENER_FIGURE_COUNT; f++) {
+		const struct listener_figure_row *row = &listener_figure_rows[f];
+
+		if (strcmp(row->name, head->name) != 0)
+			break;
+		for (i = 0; i < conf->listens_n && !rc; i++)
+			rc = buf_printf(out, "inset_%s{listener=\"%s\"%s%s} %" PRIu64 "\n",
+					row->name, conf->listens[i].name, row->labels[0] ? "," : "",
+					row->labels,
+					counters_listener_sum(conf->listens[i].row,
+							      (enum listener_figure)f));
+	}
+	return rc;
+}
+
+int metrics_print_listeners(const struct conf *conf, struct buf *out)
+{
+	int f, rc = 0;
+
+	for (f = 0; f < LISTENER_FIGURE_COUNT && !rc; f++)
+		if (f == 0 ||
+		    strcmp(listener_figure_rows[f].name, listener_figure_rows[f - 1].name) != 0)
+			rc = print_listener_figures(conf, (enum listener_figure)f, out);
+	return rc;
+}
+
 bool metrics_is_healthy(const char **why_out)
 {
 	static const struct {

@@ -17,5 +17,8 @@ int metrics_print(struct buf *out) MUSTCHECK;
 /* The same for the figures of these rules. */
 int metrics_print_rules(const struct conf *conf, struct buf *out) MUSTCHECK;
 
+/* The same for the figures of its listeners, whose names need no escapes. */
+int metrics_print_listeners(const struct conf *conf, struct buf *out) MUSTCHECK;
+
 /* Can messages get thumbnails now? *why_out: "ok", or what is missing. */
 bool metrics_is_healthy(const char **why_out);

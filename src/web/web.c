@@ -94,7 +94,8 @@ static enum MHD_Result answer_metrics(struct MHD_Connection *connection)
 	struct buf b;
 
 	buf_init(&b, METRICS_MAX);
-	if (metrics_print(&b) || metrics_print_rules(web.live.conf, &b))
+	if (metrics_print(&b) || metrics_print_listeners(web.live.conf, &b) ||
+	    metrics_print_rules(web.live.conf, &b))
 		ok = answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
 	else
 		ok = answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",

@@ -681,7 +681,7 @@ def test_metrics_are_well_formed(daemon):
         if line.startswith("#"):
             assert re.match(r"# HELP inset_\w+ \S", line)
             continue
-        match = re.fullmatch(r'(inset_\w+)(\{\w+="[^"]*"\})? \d+', line)
+        match = re.fullmatch(r'(inset_\w+)(\{\w+="[^"]*"(,\w+="[^"]*")*\})? \d+', line)
         assert match, line
         assert re.sub("_(bucket|sum|count)$", "", match[1]) == last or match[1] == last
     for name, kind in names.items():
@@ -689,6 +689,7 @@ def test_metrics_are_well_formed(daemon):
     with daemon.connect() as connection:
         assert echoes(connection)
     wait_for(lambda: "\ninset_connections_total 1\n" in daemon.http("/metrics")[1], "the connection is counted")
+    assert '\ninset_listener_connections_total{listener="main"} 1\n' in daemon.http("/metrics")[1]
 
 
 @pytest.mark.parametrize("victim", ["media/0", "scaler"])

@@ -12,8 +12,9 @@ metrics() {
 	sed -n 's/^METRIC([A-Z0-9_#a-z]*, *[A-Z]*, *"\([^"]*\)".*/inset_\1/p
 		s/^#define JOB_STATUS.*METRIC([^,]*, *[A-Z]*, *"\([^"]*\)".*/inset_\1/p
 		s/^RULE_FIGURE([A-Z]*, *"[^"]*", *"\([^"]*\)".*/inset_\1/p
+		s/^LISTENER_FIGURE([A-Z0-9_]*, *"\([^"]*\)".*/inset_\1/p
 		s/^HISTOGRAM([A-Z0-9_]*, *"\([^"]*\)".*/inset_\1/p' "$srcdir/src/base/metrics.def" \
-		"$srcdir/src/base/rule-figures.def" | sort -u
+		"$srcdir/src/base/listener-figures.def" "$srcdir/src/base/rule-figures.def" | sort -u
 }
 
 for file in doc/inset.conf.5 data/inset.conf; do

@@ -233,6 +233,35 @@ static void turns_are_measured(void **state UNUSED)
 	assert_int_equal(clock_end_turn(), 0);
 }
 
+/* Gauges end with their process, counters do not; a session that outlives its row makes no giant.
+ */
+static void listeners_have_figures(void **state UNUSED)
+{
+	int fd = counters_create();
+
+	assert_true(fd != -1);
+	assert_int_equal(counters_map(fd, 7), 0);
+	counters_listener_add(2, LISTENER_FIGURE_ACCEPTED, 1);
+	counters_listener_add(2, LISTENER_FIGURE_SESSIONS, 1);
+	counters_listener_add(COUNTERS_LISTENERS, LISTENER_FIGURE_SESSIONS, 1);
+	assert_int_equal(counters_map(fd, 8), 0);
+	counters_listener_add(2, LISTENER_FIGURE_ACCEPTED, 2);
+	counters_listener_add(2, LISTENER_FIGURE_SESSIONS, 2);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_SESSIONS), 3);
+	counters_forget(7);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_SESSIONS), 2);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_ACCEPTED), 3);
+	assert_int_equal(counters_map(fd, 8), 0);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_SESSIONS), 0);
+	counters_listener_add(2, LISTENER_FIGURE_SESSIONS, 1);
+	counters_listener_clear(2);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_ACCEPTED), 0);
+	counters_listener_add(2, LISTENER_FIGURE_SESSIONS, (uint64_t)-1);
+	assert_int_equal(counters_listener_sum(2, LISTENER_FIGURE_SESSIONS), 0);
+	assert_int_equal(counters_listener_sum(COUNTERS_LISTENERS, LISTENER_FIGURE_SESSIONS), 0);
+	close(fd);
+}
+
 static char seen[512];
 
 static void sink(void *ctx UNUSED, enum log_level level UNUSED, const char *line)
@@ -344,6 +373,7 @@ int main(void)
 		cmocka_unit_test(base64_refuses),
 		cmocka_unit_test(hash_vectors),
 		cmocka_unit_test(counters_survive_their_process),
+		cmocka_unit_test(listeners_have_figures),
 		cmocka_unit_test(turns_are_measured),
 		cmocka_unit_test(stalls_are_counted_by_role),
 		cmocka_unit_test(log_levels_and_limits),

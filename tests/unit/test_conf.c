@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/counters.h"
 #include "conf/overlong.h"
 #include "conf/read.h"
 #include "conf/value.h"
@@ -757,6 +758,52 @@ static void the_table_is_sound(void **state UNUSED)
 	}
 }
 
+static unsigned fresh_rows;
+
+static void note_fresh(unsigned row UNUSED)
+{
+	fresh_rows++;
+}
+
+static void listeners_keep_their_rows_by_name(void **state UNUSED)
+{
+	static const char *const names[][3] = { { "a", "b", NULL },
+						{ "c", "b", "a" },
+						{ "d", "a", NULL } };
+	struct conf *c[ARRAY_SIZE(names)];
+	size_t i, k;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		c[i] = conf_new();
+		assert_non_null(c[i]);
+		for (k = 0; k < 3 && names[i][k]; k++)
+			assert_non_null(conf_add_listen(c[i], names[i][k]));
+		conf_number_listeners(c[i], i ? c[i - 1] : NULL, note_fresh);
+	}
+	assert_int_equal(fresh_rows, 4);
+	assert_int_equal(c[0]->listens[0].row, 0);
+	assert_int_equal(c[0]->listens[1].row, 1);
+	assert_int_equal(c[1]->listens[0].row, 2);
+	assert_int_equal(c[1]->listens[1].row, 1);
+	assert_int_equal(c[1]->listens[2].row, 0);
+	assert_int_equal(c[2]->listens[0].row, 3); /* not the one that b has just left */
+	assert_int_equal(c[2]->listens[1].row, 0);
+	/* Round and round: never one that is in use, never one past the end. */
+	for (i = 0; i < 3 * COUNTERS_LISTENERS; i++) {
+		struct conf *next = conf_new();
+
+		assert_non_null(next);
+		assert_non_null(conf_add_listen(next, i % 2 ? "x" : "y"));
+		conf_number_listeners(next, c[2], note_fresh);
+		assert_true(next->listens[0].row < COUNTERS_LISTENERS);
+		assert_int_not_equal(next->listens[0].row, c[2]->listens[0].row);
+		conf_unref(&c[2]);
+		c[2] = next;
+	}
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		conf_unref(&c[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -780,6 +827,7 @@ int main(void)
 		cmocka_unit_test(without_a_file),
 		cmocka_unit_test(unreadable_files),
 		cmocka_unit_test(filters_are_judged_by_the_caller),
+		cmocka_unit_test(listeners_keep_their_rows_by_name),
 		cmocka_unit_test(overlong_numbers_are_found),
 		cmocka_unit_test(the_table_is_sound),
 	};

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -84,6 +85,39 @@ static void histograms_are_cumulative(void **state UNUSED)
 	free(s);
 }
 
+static void listeners_show(void **state UNUSED)
+{
+	struct conf *conf = conf_new();
+	struct conf_listen *l;
+	int fd = counters_create();
+	struct buf b;
+	char *s;
+
+	assert_non_null(conf);
+	assert_non_null(conf_add_listen(conf, "c2s"));
+	l = conf_add_listen(conf, "direct");
+	assert_non_null(l);
+	l->row = 5;
+	assert_true(fd != -1);
+	assert_int_equal(counters_map(fd, 1), 0);
+	counters_listener_add(5, LISTENER_FIGURE_BYTES_S2C, 77);
+	buf_init(&b, 4096);
+	assert_int_equal(metrics_print_listeners(conf, &b), 0);
+	s = strndup((const char *)b.p, b.len);
+	assert_non_null(s);
+	assert_non_null(strstr(
+		s, "inset_listener_bytes_total{listener=\"direct\",direction=\"s2c\"} 77\n"));
+	assert_non_null(
+		strstr(s, "inset_listener_bytes_total{listener=\"c2s\",direction=\"s2c\"} 0\n"));
+	assert_non_null(strstr(s, "# TYPE inset_listener_sessions "
+				  "gauge\ninset_listener_sessions{listener=\"c2s\"} 0\n"));
+	assert_int_equal(count(s, "# TYPE inset_listener_bytes_total counter\n"), 1);
+	free(s);
+	buf_fini(&b);
+	conf_unref(&conf);
+	close(fd);
+}
+
 static void health_needs_everything(void **state UNUSED)
 {
 	static const enum metric needed[] = { METRIC_PROCS_PROXY, METRIC_PROCS_MEDIA,
@@ -123,6 +157,7 @@ int main(void)
 		cmocka_unit_test(each_name_has_one_head),
 		cmocka_unit_test(counters_show),
 		cmocka_unit_test(histograms_are_cumulative),
+		cmocka_unit_test(listeners_show),
 		cmocka_unit_test(health_needs_everything),
 		cmocka_unit_test(a_full_buffer_is_an_error),
 	};
