@@ -135,8 +135,16 @@ static bool address_is_loopback(const struct sockaddr_storage *ss)
 	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)ss)->sin6_addr);
 }
 
+bool address_is_local(const char *text)
+{
+	struct sockaddr_storage ss;
+	socklen_t len;
+
+	return address_parse(text, &ss, &len) == 0 && address_is_loopback(&ss);
+}
+
 /* A bind address, in its one spelling. */
-int address_bind(const char *text, bool local, char **out, struct err_msg *msg)
+int address_bind(const char *text, char **out, struct err_msg *msg)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
@@ -144,9 +152,6 @@ int address_bind(const char *text, bool local, char **out, struct err_msg *msg)
 	if (address_parse(text, &ss, &len) || ss.ss_family == AF_UNIX)
 		return bad(msg, text,
 			   "is no address to bind to: \"0.0.0.0:5222\" or \"[::]:5222\"");
-	if (local && !address_is_loopback(&ss))
-		return bad(msg, text,
-			   "is not a loopback address: \"127.0.0.1:5290\" or \"[::1]:5290\"");
 	*out = address_print((struct sockaddr *)&ss);
 	return *out ? 0 : ERR_NOMEM;
 }

@@ -18,9 +18,11 @@ int address_parse(const char *text, struct sockaddr_storage *ss_out, socklen_t *
 /* 1 to 65535: 0 or ERR_SYNTAX. */
 int address_port(const char *text, uint16_t *out) MUSTCHECK;
 
-/* An address to listen on, local: loopback only. *out is the caller's. 0, ERR_SYNTAX and msg, or
- * ERR_NOMEM. */
-int address_bind(const char *text, bool local, char **out, struct err_msg *msg) MUSTCHECK;
+/* An address to listen on. *out is the caller's. 0, ERR_SYNTAX and msg, or ERR_NOMEM. */
+int address_bind(const char *text, char **out, struct err_msg *msg) MUSTCHECK;
+
+/* Can only this machine reach what listens on that "address:port"? */
+bool address_is_local(const char *text);
 
 /* As address_parse(), and "tls://address:port": then *tls_out. */
 int address_server(const char *text, struct sockaddr_storage *ss_out, socklen_t *len_out,

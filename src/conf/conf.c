@@ -50,7 +50,6 @@ static const struct {
 	const char *const *words;
 } kinds[CONF_KIND_TYPE_COUNT] = {
 	[CONF_KIND_BIND] = { "BIND", CONF_STORE_LIST, NULL },
-	[CONF_KIND_BIND_LOCAL] = { "BIND_LOCAL", CONF_STORE_LIST, NULL },
 	[CONF_KIND_BOOL] = { "BOOL", CONF_STORE_BOOL, NULL },
 	[CONF_KIND_COUNT] = { "COUNT", CONF_STORE_U64, NULL },
 	[CONF_KIND_ENUMS_FORMAT] = { "ENUMS_FORMAT", CONF_STORE_MASK, format_words },

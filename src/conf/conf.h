@@ -63,7 +63,6 @@ struct conf_rate {
 #define CONF_TYPE_UPSTREAM        char *
 #define CONF_TYPE_STRINGS         struct conf_list
 #define CONF_TYPE_BIND            struct conf_list
-#define CONF_TYPE_BIND_LOCAL      struct conf_list
 #define CONF_TYPE_NETWORKS        struct conf_list
 #define CONF_TYPE_ORIGINS         struct conf_list
 #define CONF_TYPE_SERVERS         struct conf_list
@@ -223,7 +222,6 @@ enum conf_section {
 /* Option types as in options.def; value.c parses each. */
 enum conf_kind {
 	CONF_KIND_BIND,
-	CONF_KIND_BIND_LOCAL,
 	CONF_KIND_BOOL,
 	CONF_KIND_COUNT,
 	CONF_KIND_ENUMS_FORMAT,

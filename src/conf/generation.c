@@ -100,12 +100,15 @@ static int put_field(struct buf *out, const struct conf_option *o, const void *f
 	BUG();
 }
 
-/* There may be a password in cache.redis. */
+/* There may be a password in cache.redis; web.token is one. */
 static int put_option(struct buf *out, const struct conf_option *o, const void *field,
 		      enum generation_for reader)
 {
 	if (o->section == CONF_CACHE && strcmp(o->name, "redis") == 0 &&
 	    reader != GENERATION_FOR_MEDIA)
+		return put_text(out, "");
+	if (o->section == CONF_WEB && strcmp(o->name, "token") == 0 &&
+	    reader != GENERATION_FOR_OTHERS)
 		return put_text(out, "");
 	return put_field(out, o, field);
 }

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "conf/address.h"
 #include "conf/certificate.h"
 #include "conf/hint.h"
 #include "conf/overlong.h"
@@ -28,9 +29,10 @@
 #include "conf/secret.h"
 #include "conf/value.h"
 
-#define PROBLEMS_MAX 200
-#define NAME_MAX_LEN 64
-#define GROUPS_MAX   64 /* listeners, profiles, and services */
+#define PROBLEMS_MAX  200
+#define NAME_MAX_LEN  64
+#define WEB_TOKEN_MIN 16
+#define GROUPS_MAX    64 /* listeners, profiles, and services */
 
 /* --- problems -------------------------------------------------------------------------- */
 
@@ -798,6 +800,38 @@ static void check_redis(struct reading *r)
 	explicit_bzero(&where, sizeof(where));
 }
 
+/* Printable, without what headers and shells take apart. The message does not repeat it. */
+static bool is_token(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len >= WEB_TOKEN_MIN &&
+	       !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "-._~+/=")];
+}
+
+static void check_web(struct reading *r)
+{
+	const struct conf_web *w = &r->conf->web;
+	char what[256];
+	size_t i;
+
+	if (w->token[0] && !is_token(w->token))
+		problem_with(r, "web.token",
+			     "16 or more letters, digits and -._~+/= are needed, such as "
+			     "openssl rand -hex 16 prints");
+	for (i = 0; i < w->bind.n; i++) {
+		if (w->token[0] || address_is_local(w->bind.v[i]))
+			continue;
+		snprintf(what, sizeof(what),
+			 "\"%.80s\" is not a loopback address, \"127.0.0.1:5290\" or "
+			 "\"[::1]:5290\": "
+			 "on it web.token is needed",
+			 w->bind.v[i]);
+		problem_with(r, "web.bind", what);
+	}
+}
+
 static void check_all(struct reading *r)
 {
 	const struct conf_limits *limits = &r->conf->limits;
@@ -810,6 +844,7 @@ static void check_all(struct reading *r)
 			     "\"ADDRESS:PORT\" } }");
 	check_upload(r);
 	check_redis(r);
+	check_web(r);
 	for (i = 0; i < r->conf->listens_n; i++)
 		check_listen(r, i);
 	if (r->conf->rules_n)

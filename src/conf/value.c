@@ -218,8 +218,8 @@ static int entry_parse(const struct conf_option *o, const char *text, char **out
 
 	if (!is_clean_text(text) || text[0] == '\0' || strlen(text) > ENTRY_MAX)
 		return bad(msg, text, "is empty, too long or holds a control character");
-	if (o->kind == CONF_KIND_BIND || o->kind == CONF_KIND_BIND_LOCAL)
-		return address_bind(text, o->kind == CONF_KIND_BIND_LOCAL, out, msg);
+	if (o->kind == CONF_KIND_BIND)
+		return address_bind(text, out, msg);
 	if (o->kind == CONF_KIND_PORTS && address_port(text, &port))
 		return bad(msg, text, "is no port: 1 to 65535");
 	if (o->kind == CONF_KIND_NETWORKS && !address_is_network(text))

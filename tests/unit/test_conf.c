@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/counters.h"
+#include "conf/address.h"
 #include "conf/overlong.h"
 #include "conf/read.h"
 #include "conf/value.h"
@@ -404,9 +405,9 @@ static void addresses(void **state UNUSED)
 			fail_msg("%s", bad[i]);
 	assert_int_equal(add_entry(CONF_LISTEN, "bind", "[0:0:0::1]:5222", out), 0);
 	assert_string_equal(out, "[::1]:5222");
-	assert_int_equal(add_entry(CONF_WEB, "bind", "127.3.2.1:80", out), 0);
-	assert_int_equal(add_entry(CONF_WEB, "bind", "128.0.0.1:80", out), ERR_SYNTAX);
-	assert_int_equal(add_entry(CONF_WEB, "bind", "[::]:80", out), ERR_SYNTAX);
+	assert_true(address_is_local("127.3.2.1:80"));
+	assert_false(address_is_local("128.0.0.1:80"));
+	assert_false(address_is_local("[::]:80"));
 
 	assert_int_equal(value_set(up, &text, "localhost:15222", NULL), 0);
 	assert_string_equal(text, "127.0.0.1:15222");
@@ -561,6 +562,49 @@ static void the_number_of_problems_is_capped(void **state UNUSED)
 	assert_true(problems.more >= 800);
 	conf_problems_free(&problems);
 	free(text);
+}
+
+/* Who is not on this machine names a token; a bad one is not repeated. */
+static void the_page_is_local_or_has_a_token(void **state UNUSED)
+{
+	static const char *const good[] = {
+		"web = { bind = [\"127.0.0.1:1\", \"[::1]:1\", \"127.9.9.9:1\"] }\n",
+		"web = { bind = \"0.0.0.0:1\"\ntoken = \"0123456789abcdeF\" }\n",
+		"web = { token = \"a-b._~+/=aaaaaaaaaaaaaaaaaaaaaaaaaaa\" }\n",
+	};
+	static const char *const local = "is not a loopback address";
+	static const char *const bad_token = "16 or more letters";
+	static const struct {
+		const char *text;
+		unsigned line;
+		const char *what;
+	} bad[] = {
+		{ LISTENER "web = {\nbind = \"0.0.0.0:1\" }\n", 3, local },
+		{ LISTENER "web = {\nbind = [\"127.0.0.1:1\",\n\"[::]:1\"] }\n", 3, local },
+		{ LISTENER "web = {\nbind = \"192.0.2.1:1\"\ntoken = \"\" }\n", 3, local },
+		{ LISTENER "web = {\nbind = \"[::ffff:127.0.0.1]:1\" }\n", 3, local },
+		{ LISTENER "web = {\n\ntoken = \"hunter2hunter2!!\" }\n", 4, bad_token },
+		{ LISTENER "web = {\n\ntoken = \"hunter2hunter22\" }\n", 4, bad_token },
+		{ LISTENER "web = {\n\ntoken = \"hunter2 hunter2 hunter2\" }\n", 4, bad_token },
+	};
+	struct conf_problems problems;
+	char text[512];
+	struct conf *c;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		snprintf(text, sizeof(text), "%s%s", LISTENER, good[i]);
+		assert_int_equal(read_text(text, NULL, 0, &c, &problems), 0);
+		unlink(path);
+		conf_unref(&c);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_problem(bad[i].text, bad[i].line, bad[i].what);
+		assert_int_equal(read_text(bad[i].text, NULL, 0, &c, &problems), ERR_CONFIG);
+		unlink(path);
+		assert_null(strstr(problems.v[0], "hunter2"));
+		conf_problems_free(&problems);
+	}
 }
 
 static void included_files_keep_their_names(void **state UNUSED)
@@ -821,6 +865,7 @@ int main(void)
 		cmocka_unit_test(same_bind_twice_is_named),
 		cmocka_unit_test(all_problems_at_once),
 		cmocka_unit_test(the_number_of_problems_is_capped),
+		cmocka_unit_test(the_page_is_local_or_has_a_token),
 		cmocka_unit_test(included_files_keep_their_names),
 		cmocka_unit_test(overrides_win),
 		cmocka_unit_test(wrong_overrides),

@@ -60,17 +60,17 @@ static void seal(uint8_t *p, size_t len)
 }
 
 /* The key that signs uploads is the proxies' and the box's, the box's certificate and its key to a
- * bucket its own, the shared cache's password media's. */
+ * bucket its own, the shared cache's password media's, the token of the status page web's. */
 static void secrets_of_the_box(void **state UNUSED)
 {
 	static const struct {
 		enum generation_for reader;
-		bool key, pem, redis;
+		bool key, pem, redis, token;
 	} rows[] = {
-		{ GENERATION_FOR_OTHERS, false, false, false },
-		{ GENERATION_FOR_PROXY, true, false, false },
-		{ GENERATION_FOR_BOX, true, true, false },
-		{ GENERATION_FOR_MEDIA, false, false, true },
+		{ GENERATION_FOR_OTHERS, false, false, false, true },
+		{ GENERATION_FOR_PROXY, true, false, false, false },
+		{ GENERATION_FOR_BOX, true, true, false, false },
+		{ GENERATION_FOR_MEDIA, false, false, true, false },
 	};
 	struct conf *c = conf_new(), *read;
 	struct err_msg msg = { 0 };
@@ -84,6 +84,8 @@ static void secrets_of_the_box(void **state UNUSED)
 	c->upload.s3_key = strdup("planted:pair");
 	free(c->cache.redis);
 	c->cache.redis = strdup("redis://:planted-password@h");
+	free(c->web.token);
+	c->web.token = strdup("planted-web-token");
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		buf_init(&b, GENERATION_MAX);
 		assert_int_equal(generation_print(c, rows[i].reader, &b), 0);
@@ -91,6 +93,8 @@ static void secrets_of_the_box(void **state UNUSED)
 		assert_int_equal(memmem(b.p, b.len, "planted-pem", 11) != NULL, rows[i].pem);
 		assert_int_equal(memmem(b.p, b.len, "planted:pair", 12) != NULL, rows[i].pem);
 		assert_int_equal(memmem(b.p, b.len, "planted-password", 16) != NULL, rows[i].redis);
+		assert_int_equal(memmem(b.p, b.len, "planted-web-token", 17) != NULL,
+				 rows[i].token);
 		assert_int_equal(generation_parse(b.p, b.len, &read, &msg), 0);
 		assert_int_equal(read->upload.s3_key != NULL, rows[i].pem);
 		assert_int_equal(read->upload.key != NULL, rows[i].key);
