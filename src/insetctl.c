@@ -2,60 +2,45 @@
 /*
  * insetctl - asks a running insetd, through its control socket.
  *
- * One command, one answer. Exit codes: 0 done, 1 refused, 2 usage, 69 no daemon answers.
+ * Reads the command line by the tables of insetctl.def; insetctl-ask.c talks to the daemon,
+ * insetctl-show.c prints answers. Exit codes: 0 done, 1 refused, 2 usage, 69 no daemon answers,
+ * 70 inset's own fault.
  */
 #include "config.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/buf.h"
-#include "conf/conf.h"
 #include "insetctl.h"
 
-#define ANSWER_MAX (4 * 1024 * 1024)
-#define PATIENCE_S 30
-
-enum { OPT_FETCH = 256, OPT_FROM, OPT_HELP, OPT_JSON, OPT_VERSION };
-
-static const struct option options[] = {
-	{ "fetch", no_argument, NULL, OPT_FETCH },
-	{ "from", required_argument, NULL, OPT_FROM },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "socket", required_argument, NULL, 's' },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ NULL, 0, NULL, 0 },
+enum option_id {
+#define OPTION(id, name, letter, value, commands, text) OPTION_##id,
+#include "insetctl.def"
+#undef OPTION
+	OPTION_COUNT
 };
 
-static const char help[] =
-	"usage: insetctl [-s SOCKET] [--json] COMMAND\n"
-	"       insetctl explain [-c FILE] [-d c2s|s2c] [--from JID] [--fetch] [--json] < STANZA\n"
-	"\n"
-	"Commands:\n"
-	"  status    what runs, since when, and the main figures\n"
-	"  rules     every rule with what it has done\n"
-	"  reload    read the configuration again; the old one stays if anything is wrong\n"
-	"  explain   which rule decides about a stanza, why, and what would leave; asks no daemon\n"
-	"\n"
-	"  -s, --socket SOCKET   control socket of insetd\n"
-	"      --json            print the answer as JSON\n"
-	"  -c FILE               explain: the configuration\n"
-	"  -d c2s|s2c            explain: the stanza comes from a client (c2s), or goes to one\n"
-	"      --from JID        explain: who sends it; without, that is not known yet\n"
-	"      --fetch           explain: fetch the media and make the thumbnail\n"
-	"      --help            print this help\n"
-	"      --version         print the version of inset\n";
+#define LONG_BASE 256 /* getopt's value of an option without a letter */
+
+static const struct {
+	const char *name;
+	char letter;
+	const char *value;
+	const char *commands;
+	const char *text;
+} option_rows[] = {
+#define OPTION(id, name, letter, value, commands, text) { name, letter, value, commands, text },
+#include "insetctl.def"
+#undef OPTION
+};
+
+const struct command_row command_rows[] = {
+#define COMMAND(id, words, min, max, arguments, text) { words, min, max, arguments, text },
+#include "insetctl.def"
+#undef COMMAND
+};
 
 static int usage(const char *what)
 {
@@ -63,252 +48,219 @@ static int usage(const char *what)
 	return EXIT_USAGE;
 }
 
-static int away(const char *path, const char *why)
+static void print_help(void)
 {
-	fprintf(stderr, "insetctl: no answer from insetd at %s: %s\n", path, why);
-	return EXIT_AWAY;
+	char left[64];
+	int i;
+
+	printf("usage: insetctl [OPTION]... COMMAND [ARGUMENT]\n"
+	       "       insetctl explain [OPTION]... < STANZA\n"
+	       "\nCommands:\n");
+	for (i = 0; i < COMMAND_COUNT; i++) {
+		snprintf(left, sizeof(left), "%s %s", command_rows[i].words,
+			 command_rows[i].arguments);
+		printf("  %-20s %s\n", left, command_rows[i].text);
+	}
+	printf("\nOptions:\n");
+	for (i = 0; i < OPTION_COUNT; i++) {
+		const char *value = option_rows[i].value, *commands = option_rows[i].commands;
+		char letter[8] = "    ";
+
+		if (option_rows[i].letter)
+			snprintf(letter, sizeof(letter), "-%c, ", option_rows[i].letter);
+		snprintf(left, sizeof(left), "%s--%s%s%s", letter, option_rows[i].name,
+			 value ? " " : "", value ? value : "");
+		printf("  %-26s %s%s%s\n", left, commands, commands[0] ? ": " : "",
+		       option_rows[i].text);
+	}
 }
 
-/* --- talking --------------------------------------------------------------------------- */
+/* --- options --------------------------------------------------------------------------- */
 
-static int connect_to(const char *path)
+static bool take_direction(struct explain *e, const char *value)
 {
-	static const struct timeval patience = { .tv_sec = PATIENCE_S };
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd;
-
-	if (strlen(path) >= sizeof(un.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(un.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1)
-		return -1;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == -1 ||
-	    connect(fd, (struct sockaddr *)&un, sizeof(un)) == -1) {
-		int saved = errno;
-
-		close(fd);
-		errno = saved;
-		return -1;
-	}
-	return fd;
+	e->dir = strcmp(value, "s2c") == 0 ? LANE_S2C : LANE_C2S;
+	return e->dir == LANE_S2C || strcmp(value, "c2s") == 0;
 }
 
-/* The answer's line; NULL and errno (0: the daemon closed the connection). */
-static json_t *ask(int fd, const char *command)
+static bool take_limit(struct ctl *c, const char *value)
 {
-	char line[128], piece[4096];
-	json_t *answer = NULL;
-	struct buf b;
-	ssize_t n;
-	int len = snprintf(line, sizeof(line), "{\"command\":\"%s\"}\n", command);
+	char *end;
 
-	buf_init(&b, ANSWER_MAX);
-	if (send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
-		return NULL;
-	while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
-		if (buf_add(&b, piece, (size_t)n)) {
-			errno = EMSGSIZE;
-			break;
-		}
-		if (memchr(piece, '\n', (size_t)n)) {
-			answer = json_loadb((const char *)b.p, b.len, JSON_DISABLE_EOF_CHECK, NULL);
-			errno = EBADMSG;
-			break;
+	c->limit = strtol(value, &end, 10);
+	return *value && *end == '\0' && c->limit >= 1 && c->limit <= 1000;
+}
+
+/* False: its value is none. */
+static bool take_option(struct ctl *c, enum option_id id, const char *value)
+{
+	switch (id) {
+	case OPTION_SOCKET:
+		c->socket = value;
+		return true;
+	case OPTION_JSON:
+		c->as_json = true;
+		return true;
+	case OPTION_LIMIT:
+		return take_limit(c, value);
+	case OPTION_ORDER:
+		c->order = value;
+		return strcmp(value, "age") == 0 || strcmp(value, "bytes") == 0 ||
+		       strcmp(value, "held") == 0;
+	case OPTION_CONF:
+		c->explain.file = value;
+		return true;
+	case OPTION_DIRECTION:
+		return take_direction(&c->explain, value);
+	case OPTION_FROM:
+		c->explain.from = value;
+		return true;
+	case OPTION_FETCH:
+		c->explain.fetch = true;
+		return true;
+	case OPTION_HELP:
+	case OPTION_VERSION:
+	case OPTION_COUNT:
+		break;
+	}
+	BUG();
+}
+
+static int option_id(int code)
+{
+	int i;
+
+	if (code >= LONG_BASE)
+		return code - LONG_BASE;
+	for (i = 0; i < OPTION_COUNT; i++)
+		if (option_rows[i].letter == code)
+			return i;
+	return -1;
+}
+
+/* For getopt_long(), from the table. */
+static void option_table(struct option longs[OPTION_COUNT + 1], char letters[2 * OPTION_COUNT + 1])
+{
+	char *at = letters;
+	int i;
+
+	for (i = 0; i < OPTION_COUNT; i++) {
+		longs[i] = (struct option){ option_rows[i].name,
+					    option_rows[i].value ? required_argument : no_argument,
+					    NULL, LONG_BASE + i };
+		if (!option_rows[i].letter)
+			continue;
+		*at++ = option_rows[i].letter;
+		if (option_rows[i].value)
+			*at++ = ':';
+	}
+	longs[OPTION_COUNT] = (struct option){ 0 };
+	*at = '\0';
+}
+
+/* Is the word in the list, which has one command or several, separated by commas? */
+static bool is_for(const char *commands, const char *word)
+{
+	size_t n = strcspn(word, " ");
+
+	for (; *commands; commands += strcspn(commands, ","), commands += *commands == ',')
+		if (strcspn(commands, ",") == n && strncmp(commands, word, n) == 0)
+			return true;
+	return false;
+}
+
+/* --- the command ------------------------------------------------------------------------ */
+
+/* How many of these words the command's own name is; 0: it is another one. */
+static int match(const char *words, int n, char **v)
+{
+	size_t first = strcspn(words, " ");
+	const char *second = words[first] ? words + first + 1 : NULL;
+
+	if (strlen(v[0]) != first || strncmp(v[0], words, first) != 0)
+		return 0;
+	if (!second)
+		return 1;
+	return n > 1 && strcmp(v[1], second) == 0 ? 2 : 0;
+}
+
+/* The command with the most words that match; *used_out: how many. -1: none. */
+static int find_command(int n, char **v, int *used_out)
+{
+	int i, found = -1, used;
+
+	*used_out = 0;
+	for (i = 0; i < COMMAND_COUNT; i++) {
+		used = match(command_rows[i].words, n, v);
+		if (used > *used_out) {
+			*used_out = used;
+			found = i;
 		}
 	}
+	return found;
+}
+
+static int check_options(const bool given[OPTION_COUNT], const char *words)
+{
+	char text[128];
+	int i;
+
+	for (i = 0; i < OPTION_COUNT; i++) {
+		if (!given[i] || !option_rows[i].commands[0] ||
+		    is_for(option_rows[i].commands, words))
+			continue;
+		snprintf(text, sizeof(text), "--%s is for %s", option_rows[i].name,
+			 option_rows[i].commands);
+		return usage(text);
+	}
+	return 0;
+}
+
+static int run(struct ctl *c, int n, char **v, const bool given[OPTION_COUNT])
+{
+	int used, code, command;
+
 	if (n == 0)
-		errno = 0;
-	buf_fini(&b);
-	return answer;
-}
-
-/* --- showing --------------------------------------------------------------------------- */
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long number_of(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
-static void print_age(long long s, char out[32])
-{
-	if (s >= 86400)
-		snprintf(out, 32, "%lldd%lldh", s / 86400, s % 86400 / 3600);
-	else if (s >= 3600)
-		snprintf(out, 32, "%lldh%lldm", s / 3600, s % 3600 / 60);
-	else if (s >= 60)
-		snprintf(out, 32, "%lldm%llds", s / 60, s % 60);
-	else
-		snprintf(out, 32, "%llds", s);
-}
-
-static void print_status(json_t *root)
-{
-	const char *key;
-	json_t *o, *v;
-	char age[32];
-	size_t i, k;
-
-	print_age(number_of(root, "uptime"), age);
-	printf("inset %s  %s  up %s  generation %lld\n", text_of(root, "version"),
-	       text_of(root, "state"), age, number_of(root, "generation"));
-	printf("\n%-12s %8s %-9s %9s  %s\n", "process", "pid", "state", "restarts", "up");
-	json_array_foreach(json_object_get(root, "children"), i, o)
-	{
-		char name[48];
-
-		snprintf(name, sizeof(name), "%s/%lld", text_of(o, "role"), number_of(o, "index"));
-		print_age(number_of(o, "uptime"), age);
-		printf("%-12s %8lld %-9s %9lld  %s\n", name, number_of(o, "pid"),
-		       text_of(o, "state"), number_of(o, "restarts"), age);
-	}
-	printf("\n");
-	json_array_foreach(json_object_get(root, "listeners"), i, o)
-	{
-		printf("listener %s:", text_of(o, "name"));
-		json_array_foreach(json_object_get(o, "bind"), k, v)
-			printf(" %s", json_string_value(v));
-		printf(" -> %s\n", text_of(o, "upstream"));
-	}
-	printf("\n");
-	json_object_foreach(json_object_get(root, "counters"), key, v)
-		printf("%-18s %lld\n", key, (long long)json_integer_value(v));
-}
-
-static void print_rules(json_t *root)
-{
-	json_t *o;
-	size_t i;
-
-	printf("%9s %9s %10s %9s %10s  %-16s %-9s %s\n", "matches", "shadow", "thumbnails",
-	       "failures", "ms", "last match (UTC)", "action", "rule");
-	json_array_foreach(json_object_get(root, "rules"), i, o)
-	{
-		time_t last = (time_t)number_of(o, "last");
-		char when[32] = "never";
-		struct tm tm;
-
-		if (last && gmtime_r(&last, &tm))
-			strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
-		printf("%9lld %9lld %10lld %9lld %10lld  %-16s %-9s %s%s\n",
-		       number_of(o, "matches"), number_of(o, "shadow"), number_of(o, "thumbnails"),
-		       number_of(o, "failures"), number_of(o, "microseconds") / 1000, when,
-		       text_of(o, "action"), text_of(o, "name"),
-		       strcmp(text_of(o, "mode"), "shadow") == 0 ? " (shadow)" : "");
-	}
-	printf("default-action %s\n", text_of(root, "default-action"));
-}
-
-static int show(const char *command, json_t *root, bool as_json)
-{
-	bool ok = json_is_true(json_object_get(root, "ok"));
-	json_t *line;
-	size_t i;
-
-	if (as_json) {
-		json_dumpf(root, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
-		putchar('\n');
-	} else if (!ok) {
-		json_array_foreach(json_object_get(root, "problems"), i, line) fprintf(
-			stderr, "%s\n", json_string_value(line) ? json_string_value(line) : "?");
-		fprintf(stderr, "insetctl: %s refused\n", command);
-	} else if (strcmp(command, "status") == 0) {
-		print_status(root);
-	} else if (strcmp(command, "rules") == 0) {
-		print_rules(root);
-	} else {
-		printf("reloaded, generation %lld\n", number_of(root, "generation"));
-	}
-	return ok ? 0 : EXIT_REFUSED;
-}
-
-static int run(const char *path, const char *command, bool as_json)
-{
-	int code, fd = connect_to(path);
-	json_t *answer;
-
-	if (fd == -1)
-		return away(path, strerror(errno));
-	answer = ask(fd, command);
-	if (answer)
-		code = show(command, answer, as_json);
-	else
-		code = away(path, errno ? strerror(errno) : "connection closed");
-	json_decref(answer);
-	close(fd);
-	return code;
-}
-
-/* An option of explain: false if it is none, or wrong. */
-static bool explain_option(struct explain *e, int option, const char *value)
-{
-	switch (option) {
-	case 'c':
-		e->file = value;
-		return true;
-	case 'd':
-		e->dir = strcmp(value, "s2c") == 0 ? LANE_S2C : LANE_C2S;
-		return e->dir == LANE_S2C || strcmp(value, "c2s") == 0;
-	case OPT_FETCH:
-		e->fetch = true;
-		return true;
-	case OPT_FROM:
-		e->from = value;
-		return true;
-	default:
-		return false;
-	}
+		return usage("no command");
+	command = find_command(n, v, &used);
+	if (command == -1)
+		return usage("no such command");
+	n -= used;
+	if (n < command_rows[command].min || n > command_rows[command].max)
+		return usage(n < command_rows[command].min ? "an argument is missing"
+							   : "too many arguments");
+	code = check_options(given, command_rows[command].words);
+	if (code)
+		return code;
+	c->command = (enum command)command;
+	c->argument = n ? v[used] : NULL;
+	c->explain.as_json = c->as_json;
+	return c->command == COMMAND_EXPLAIN ? explain_run(&c->explain) : ask_run(c);
 }
 
 int main(int argc, char **argv)
 {
-	struct explain explain = { .dir = LANE_C2S };
-	bool explaining = false;
-	const char *path = conf_option_find(CONF_GLOBAL, "control")->def;
-	bool as_json = false;
-	const char *command;
-	int option;
+	struct ctl c = { .socket = conf_option_find(CONF_GLOBAL, "control")->def,
+			 .explain = { .dir = LANE_C2S } };
+	struct option longs[OPTION_COUNT + 1];
+	char letters[2 * OPTION_COUNT + 1];
+	bool given[OPTION_COUNT] = { false };
+	int code, id;
 
-	while ((option = getopt_long(argc, argv, "c:d:s:", options, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			path = optarg;
-			break;
-		case OPT_JSON:
-			as_json = true;
-			break;
-		case OPT_HELP:
-			fputs(help, stdout);
+	option_table(longs, letters);
+	while ((code = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		id = option_id(code);
+		if (id == OPTION_HELP) {
+			print_help();
 			return 0;
-		case OPT_VERSION:
+		}
+		if (id == OPTION_VERSION) {
 			printf("insetctl (inset) %s\n", PACKAGE_VERSION);
 			return 0;
-		default:
-			explaining = true;
-			if (!explain_option(&explain, option, optarg))
-				return usage("wrong option");
 		}
+		if (id == -1 || !take_option(&c, (enum option_id)id, optarg))
+			return usage("wrong option");
+		given[id] = true;
 	}
-	if (optind + 1 != argc)
-		return usage(optind == argc ? "no command" : "one command at a time");
-	command = argv[optind];
-	if (strcmp(command, "explain") == 0) {
-		explain.as_json = as_json;
-		return explain_run(&explain);
-	}
-	if (explaining)
-		return usage("-c, -d, --from and --fetch are for explain");
-	if (strcmp(command, "status") != 0 && strcmp(command, "rules") != 0 &&
-	    strcmp(command, "reload") != 0)
-		return usage("no such command");
-	return run(path, command, as_json);
+	return run(&c, argc - optind, argv + optind, given);
 }

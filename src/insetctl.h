@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/job.h"
@@ -19,6 +20,44 @@ struct explain {
 	bool fetch;
 	bool as_json;
 };
+
+enum command {
+#define COMMAND(id, words, min, max, arguments, text) COMMAND_##id,
+#include "insetctl.def"
+#undef COMMAND
+	COMMAND_COUNT
+};
+
+struct command_row {
+	const char *words;
+	int min; /* arguments */
+	int max;
+	const char *arguments;
+	const char *text;
+};
+extern const struct command_row command_rows[];
+
+/* What the command line says. */
+struct ctl {
+	enum command command;
+	const char *argument; /* NULL: none */
+	const char *socket;
+	bool as_json;
+	long limit;        /* 0: not given */
+	const char *order; /* NULL: not given */
+	struct explain explain;
+};
+
+/* insetctl-ask.c: asks the daemon and shows what it says: an exit code. */
+int ask_run(const struct ctl *c);
+
+/* insetctl-show.c: an answer, as text; and a part of one. root is the daemon's word: not trusted.
+ */
+void show_answer(enum command command, const json_t *root);
+void show_part(enum command command, const json_t *part);
+/* Who did not answer, and why: to standard error. */
+void show_problems(const json_t *root);
+long long show_number(const json_t *o, const char *key);
 
 /* insetctl-explain.c: reads a stanza from standard input, says what the rules make of it. */
 int explain_run(const struct explain *e);

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/counters.h"
@@ -16,6 +17,7 @@
 
 static struct {
 	char name[32];
+	enum role role;
 	struct ipc_out out; /* one at a time: children have one thread */
 	bool sending;
 } child = { .name = "child" };
@@ -42,6 +44,7 @@ static void child_log(void *ctx UNUSED, enum log_level level, const char *line)
 
 void child_open(enum role role, unsigned index)
 {
+	child.role = role;
 	if (role == ROLE_PROXY)
 		snprintf(child.name, sizeof(child.name), "proxy/%u", index);
 	else
@@ -83,6 +86,51 @@ void child_ready(const char *versions)
 	ipc_begin(&child.out, IPC_READY);
 	ipc_put_str(&child.out, versions);
 	child_must_send();
+}
+
+int child_answer(uint64_t id, enum ask_state state, const void *p, size_t len)
+{
+	int rc;
+
+	child.sending = true;
+	ask_answer_put(&child.out, id, state, p, len);
+	rc = ipc_send(CHILD_FD, &child.out);
+	child.sending = false;
+	return rc;
+}
+
+void child_refuse(uint64_t id, const char *why)
+{
+	if (child_answer(id, ASK_REFUSED, why, strlen(why)))
+		log_debug("an answer found the channel to the master full or closed");
+}
+
+void child_answer_json(uint64_t id, struct jtext *j)
+{
+	if (j->error || child_answer(id, ASK_DONE, j->b.p, j->b.len))
+		child_refuse(id, err_str(j->error ? j->error : ERR_FULL));
+	jtext_fini(j);
+}
+
+int child_on_ask(struct ipc_in *in, child_ask_fn fn)
+{
+	struct jtext j;
+	struct ask a;
+	int rc = ask_get(in, child.role, &a);
+
+	if (rc)
+		return rc;
+	if (a.command != ASK_LOG) {
+		BUG_ON(!fn); /* ask.def names this role: somebody must answer */
+		fn(&a);
+		return 0;
+	}
+	log_set_level((enum log_level)a.number);
+	jtext_init(&j, 64);
+	jtext_open(&j, NULL, '{');
+	jtext_close(&j, '}');
+	child_answer_json(a.id, &j);
+	return 0;
 }
 
 int child_on_counters(struct ipc_in *in)

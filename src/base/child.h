@@ -11,7 +11,9 @@
  */
 #pragma once
 
+#include "base/ask.h"
 #include "base/ipc.h"
+#include "base/jtext.h"
 #include "base/log.h"
 
 #define CHILD_FD 3
@@ -25,6 +27,20 @@ const char *child_name(void);
 /* To the master; failures are final for a child, so these exit when the channel is gone. */
 void child_confirm(uint64_t generation, bool ready, const char *why);
 void child_ready(const char *versions);
+
+/*
+ * ASK: what insetctl wants to know. LOG is dealt with here; the rest is given to fn, which answers
+ * with child_answer(), now or later. fn may be NULL where LOG is all that ask.def names. 0 or
+ * ERR_BAD_MESSAGE.
+ */
+typedef void (*child_ask_fn)(const struct ask *a);
+int child_on_ask(struct ipc_in *in, child_ask_fn fn) MUSTCHECK;
+/* 0, or ERR_*: the master's channel is full, or p is too large. Nobody waits for ever. */
+int child_answer(uint64_t id, enum ask_state state, const void *p, size_t len) MUSTCHECK;
+/* There is no answer; why is a sentence for people. */
+void child_refuse(uint64_t id, const char *why);
+/* The whole answer, which is freed; one that could not be made, or sent, becomes a refusal. */
+void child_answer_json(uint64_t id, struct jtext *j);
 
 /* COUNTERS: maps the pages. 0 or ERR_*. */
 int child_on_counters(struct ipc_in *in) MUSTCHECK;

@@ -46,6 +46,11 @@ void log_set_level(enum log_level level)
 	log_to.level = level;
 }
 
+enum log_level log_get_level(void)
+{
+	return log_to.level;
+}
+
 void log_set_sink(log_sink_fn sink, void *ctx)
 {
 	log_to.sink = sink;

@@ -27,6 +27,7 @@ typedef void (*log_sink_fn)(void *ctx, enum log_level level, const char *line);
 /* who: the process's name in each line ("master", "proxy/0"); copied. */
 void log_open(const char *who, enum log_target target, enum log_format format);
 void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
 void log_set_sink(log_sink_fn sink, void *ctx);
 bool log_is_on(enum log_level level);
 

@@ -511,6 +511,8 @@ static int on_message(void)
 		return on_commit();
 	if (in.type == IPC_ROLLBACK)
 		return on_rollback();
+	if (in.type == IPC_ASK)
+		return child_on_ask(&in, NULL);
 	if (in.type == IPC_STOP) {
 		box.exit_code = 0;
 		(void)event_base_loopbreak(box.base);

@@ -21,9 +21,10 @@
 #include "base/log.h"
 
 #define CLIENTS_MAX 8
-#define INPUT_MAX   4096
+#define INPUT_MAX   16384
 #define OUTPUT_MAX  (4 * 1024 * 1024)
-#define IDLE_S      60 /* a client that says nothing, or takes nothing, for so long */
+#define BACKLOG_MAX (256 * 1024) /* parts are dropped above */
+#define IDLE_S      60           /* a client that says nothing, or takes nothing, for so long */
 
 struct client {
 	struct control *control; /* borrowed */
@@ -33,12 +34,15 @@ struct client {
 	struct event *write; /* owned */
 	struct buf in;
 	struct buf out;
-	bool waiting; /* for an answer */
+	bool waiting;   /* for an answer */
+	bool streaming; /* ... of which there has been a part */
+	bool ended;     /* says no more: goes with what it waits for */
 };
 
 struct control {
 	struct event_base *base; /* borrowed */
 	control_fn on_command;
+	control_gone_fn on_gone;
 	void *ctx;
 	int fd;
 	char path[108];
@@ -49,6 +53,9 @@ struct control {
 
 static void client_close(struct client *c)
 {
+	struct control *ctl = c->control;
+	uint64_t gone = c->waiting ? c->id : 0;
+
 	if (c->read)
 		event_free(c->read);
 	if (c->write)
@@ -58,6 +65,8 @@ static void client_close(struct client *c)
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	*c = (struct client){ .fd = -1 };
+	if (gone)
+		ctl->on_gone(ctl->ctx, gone);
 }
 
 static void client_write(struct client *c)
@@ -71,7 +80,7 @@ static void client_write(struct client *c)
 	}
 	if (n > 0)
 		buf_drop(&c->out, (size_t)n);
-	if (c->out.len && event_add(c->write, &patience) == -1)
+	if (c->out.len ? event_add(c->write, &patience) == -1 : c->ended && !c->waiting)
 		client_close(c);
 }
 
@@ -100,33 +109,62 @@ json_t *control_text(const char *s)
 	return text;
 }
 
-static void client_answer(struct client *c, json_t *answer)
+/* One line more for the client, which may close it. */
+static void client_say(struct client *c, const json_t *o)
 {
-	char *text = json_dumps(answer, JSON_COMPACT | JSON_SORT_KEYS);
+	char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
 	int rc = text ? buf_add_str(&c->out, text) : ERR_NOMEM;
 
 	if (!rc)
 		rc = buf_add(&c->out, "\n", 1);
 	free(text);
-	c->waiting = false;
 	if (rc)
 		client_close(c);
 	else
 		client_write(c);
 }
 
-void control_answer(struct control *ctl, uint64_t client, json_t *answer)
+static void client_answer(struct client *c, const json_t *answer)
+{
+	c->waiting = false;
+	c->streaming = false;
+	if (c->in.len) /* the next request has arrived meanwhile */
+		event_active(c->read, EV_READ, 0);
+	client_say(c, answer);
+}
+
+static struct client *client_find(struct control *ctl, uint64_t id)
 {
 	size_t i;
 
-	for (i = 0; ctl && client && i < CLIENTS_MAX; i++) {
-		if (ctl->clients[i].id != client)
-			continue;
-		if (answer)
-			client_answer(&ctl->clients[i], answer);
-		else
-			client_close(&ctl->clients[i]);
+	for (i = 0; ctl && id && i < CLIENTS_MAX; i++)
+		if (ctl->clients[i].id == id)
+			return &ctl->clients[i];
+	return NULL;
+}
+
+bool control_say(struct control *ctl, uint64_t client, json_t *part)
+{
+	struct client *c = client_find(ctl, client);
+	bool takes = c && part && c->waiting && c->out.len < BACKLOG_MAX &&
+		     json_object_set_new(part, "more", json_true()) == 0;
+
+	if (takes) {
+		c->streaming = true;
+		client_say(c, part);
 	}
+	json_decref(part);
+	return takes;
+}
+
+void control_answer(struct control *ctl, uint64_t client, json_t *answer)
+{
+	struct client *c = client_find(ctl, client);
+
+	if (c && answer)
+		client_answer(c, answer);
+	else if (c)
+		client_close(c);
 	json_decref(answer);
 }
 
@@ -139,31 +177,19 @@ static void client_line(struct client *c, const char *line, size_t len)
 
 	c->waiting = true;
 	if (command)
-		ctl->on_command(ctl->ctx, c->id, command);
+		ctl->on_command(ctl->ctx, c->id, command, root);
 	else
 		control_answer(ctl, c->id,
 			       json_pack("{s:b, s:[s]}", "ok", 0, "problems", "not a request"));
 	json_decref(root);
 }
 
-static void client_on_read(evutil_socket_t fd UNUSED, short what, void *arg)
+/* What has arrived, as far as no answer is due. May close the client. */
+static void client_lines(struct client *c)
 {
-	struct client *c = arg;
 	uint64_t id = c->id;
-	char piece[1024];
 	uint8_t *end;
-	ssize_t n;
 
-	clock_update();
-	n = what & EV_TIMEOUT ? 0 : recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT);
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	/* What arrives while an answer is due waits, within the cap. */
-	if (n <= 0 || buf_add(&c->in, piece, (size_t)n)) {
-		if (!(what & EV_TIMEOUT && c->waiting))
-			client_close(c);
-		return;
-	}
 	while (c->id == id && !c->waiting && c->in.len &&
 	       (end = memchr(c->in.p, '\n', c->in.len)) != NULL) {
 		size_t len = (size_t)(end - c->in.p);
@@ -173,6 +199,42 @@ static void client_on_read(evutil_socket_t fd UNUSED, short what, void *arg)
 		buf_drop(&c->in, len + 1);
 		client_line(c, line, len);
 	}
+}
+
+/* It says no more, and perhaps is gone. Who waits for one answer may still read it. */
+static void client_on_end(struct client *c)
+{
+	if (!c->waiting || c->streaming) {
+		client_close(c);
+		return;
+	}
+	c->ended = true;
+	(void)event_del(c->read);
+}
+
+static void client_on_read(evutil_socket_t fd UNUSED, short what, void *arg)
+{
+	struct client *c = arg;
+	char piece[1024];
+	ssize_t n;
+
+	clock_update();
+	if (what & EV_TIMEOUT) {
+		if (!c->waiting)
+			client_close(c);
+		return;
+	}
+	n = recv(c->fd, piece, sizeof(piece), MSG_DONTWAIT);
+	if (n == 0) {
+		client_on_end(c);
+		return;
+	}
+	/* What arrives while an answer is due waits, within the cap. */
+	if ((n == -1 && errno != EAGAIN && errno != EINTR) ||
+	    (n > 0 && buf_add(&c->in, piece, (size_t)n)))
+		client_close(c);
+	else
+		client_lines(c);
 }
 
 /* Root and the user we run as; others are shut out even where the file's mode would let them in. */
@@ -270,7 +332,7 @@ static int control_listen(struct control *ctl, const char *path, struct err_msg 
 }
 
 struct control *control_new(struct event_base *base, const char *path, control_fn on_command,
-			    void *ctx, struct err_msg *msg)
+			    control_gone_fn on_gone, void *ctx, struct err_msg *msg)
 {
 	struct control *ctl = calloc(1, sizeof(*ctl));
 	size_t i;
@@ -281,6 +343,7 @@ struct control *control_new(struct event_base *base, const char *path, control_f
 	}
 	ctl->base = base;
 	ctl->on_command = on_command;
+	ctl->on_gone = on_gone;
 	ctl->ctx = ctx;
 	ctl->fd = -1;
 	for (i = 0; i < CLIENTS_MAX; i++)

@@ -12,6 +12,7 @@
 
 #include "base/confine.h"
 #include "base/picture.h"
+#include "master/asks.h"
 #include "master/proc.h"
 #include "master/reload.h"
 
@@ -356,6 +357,7 @@ static int on_ready(struct proc *p, struct ipc_in *in)
 	p->state = PROC_UP;
 	p->settled = true;
 	log_debug("%s is up pid=%d %s", p->name, (int)p->pid, p->versions);
+	asks_on_up(p);
 	master_on_change(p->master);
 	return 0;
 }
@@ -369,6 +371,8 @@ int fleet_on_message(struct proc *p, struct ipc_in *in)
 		return on_confirm(p, in);
 	if (in->type == IPC_READY)
 		return on_ready(p, in);
+	if (in->type == IPC_ANSWER)
+		return asks_on_answer(p, in);
 	return ERR_BAD_MESSAGE;
 }
 

@@ -20,12 +20,13 @@
 #include "base/confine.h"
 #include "base/log.h"
 #include "base/stall.h"
+#include "master/asks.h"
+#include "master/commands.h"
 #include "master/control.h"
 #include "master/fleet.h"
 #include "master/proc.h"
 #include "master/reload.h"
 #include "master/statedir.h"
-#include "master/status.h"
 
 #define EXIT_FAULT  70
 #define END_SOON_MS 2000
@@ -155,14 +156,12 @@ static void on_signal(evutil_socket_t number, short what UNUSED, void *arg)
 	}
 }
 
-static void on_command(void *ctx, uint64_t client, const char *command)
+static void on_command(void *ctx, uint64_t client, const char *command, const json_t *request)
 {
 	struct master *m = ctx;
 
-	if (strcmp(command, "status") == 0) {
-		control_answer(m->control, client, status_new(m));
-	} else if (strcmp(command, "rules") == 0) {
-		control_answer(m->control, client, status_rules_new(m));
+	if (commands_run(m, client, command, request)) {
+		; /* answered, or will be */
 	} else if (strcmp(command, "reload") == 0) {
 		log_notice("reload asked for by insetctl");
 		reload_start(m, client);
@@ -170,6 +169,11 @@ static void on_command(void *ctx, uint64_t client, const char *command)
 		control_answer(m->control, client,
 			       json_pack("{s:b, s:[s]}", "ok", 0, "problems", "no such command"));
 	}
+}
+
+static void on_gone(void *ctx, uint64_t client)
+{
+	asks_on_gone(ctx, client);
 }
 
 /* --- the start ------------------------------------------------------------------------- */
@@ -196,7 +200,7 @@ static int open_control(struct master *m)
 
 	if (m->conf->control[0] == '\0')
 		return 0;
-	m->control = control_new(m->base, m->conf->control, on_command, m, &msg);
+	m->control = control_new(m->base, m->conf->control, on_command, on_gone, m, &msg);
 	if (m->control)
 		return 0;
 	if (chosen) {
@@ -263,6 +267,7 @@ static void master_fini(struct master *m)
 	size_t i;
 
 	control_free(&m->control);
+	asks_fini(m);
 	for (i = 0; i < m->procs_n; i++)
 		proc_fini(&m->procs[i]);
 	for (i = 0; i < ARRAY_SIZE(m->signals); i++)

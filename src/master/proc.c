@@ -21,6 +21,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "master/asks.h"
 #include "master/fleet.h"
 
 #define BACKOFF_FIRST_MS  100
@@ -286,6 +287,7 @@ void proc_on_exit(struct proc *p, int status)
 	p->settled = true;
 	p->confirmed = false;
 	fleet_forget(p);
+	asks_on_exit(p);
 	if (p->unwanted || p->master->stopping)
 		return;
 	if (p->replaced) {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "conf/generation.h"
+#include "master/asks.h"
 #include "master/control.h"
 #include "master/fleet.h"
 #include "master/statedir.h"
@@ -165,6 +166,7 @@ static void reload_commit(struct master *m)
 	log_open("master", (enum log_target)m->conf->log.target,
 		 (enum log_format)m->conf->log.format);
 	log_set_level((enum log_level)m->conf->log.level);
+	asks_on_commit(m);
 	fleet_adjust(m, old_conf);
 	conf_unref(&old_conf);
 	log_notice("configuration reloaded generation=%llu listeners=%zu",

@@ -87,6 +87,7 @@ struct master {
 	unsigned workers;
 	struct reload reload;
 	struct control *control; /* owned; NULL: none */
+	struct asks *asks;       /* owned; NULL: none were needed (asks.h) */
 	int64_t started_ms;
 	uint64_t descriptors; /* that a process may have */
 	bool up;

@@ -6,8 +6,11 @@
 
 #include "master/status.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "master/control.h"
+#include "master/fleet.h"
 
 static const char *const state_names[] = {
 	[PROC_DOWN] = "down", [PROC_STARTING] = "starting", [PROC_COMMITTED] = "starting",
@@ -80,14 +83,62 @@ json_t *status_new(const struct master *m)
 	for (i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_set_new(counters, figures[i].name,
 				    json_integer((json_int_t)counters_sum(figures[i].metric)));
-	return json_pack("{s:b, s:s, s:I, s:I, s:s, s:o, s:o, s:o}", "ok", 1, "version",
-			 PACKAGE_VERSION, "uptime",
+	return json_pack("{s:b, s:s, s:i, s:I, s:I, s:s, s:o, s:o, s:o}", "ok", 1, "version",
+			 PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
 			 (json_int_t)((clock_now() - m->started_ms) / 1000), "generation",
 			 (json_int_t)m->conf->generation, "state",
 			 m->stopping ? "stopping"
 			 : m->up     ? "up"
 				     : "starting",
 			 "children", children(m), "listeners", listeners(m), "counters", counters);
+}
+
+/* Sessions of each listener, over all workers that answered. */
+static void add_sessions(json_t *status, const struct asked *asked)
+{
+	json_t *listener, *answer;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(status, "listeners"), i, listener)
+	{
+		const char *name = json_string_value(json_object_get(listener, "name"));
+		json_int_t n = 0;
+
+		json_array_foreach(asked->answers, k, answer) n += json_integer_value(
+			json_object_get(json_object_get(answer, "listeners"), name));
+		json_object_set_new(listener, "sessions", json_integer(n));
+	}
+}
+
+static const char *thumbnails(const struct master *m)
+{
+	return fleet_running(m, ROLE_MEDIA) == 0          ? "off: the media process is away"
+	       : counters_sum(METRIC_SCALER_FORMATS) == 0 ? "off: the scaler is away, or no format "
+							    "passed its self-test"
+							  : "on";
+}
+
+void status_add(json_t *status, const struct master *m, const struct asked *asked)
+{
+	const char *shared = m->conf->cache.redis[0] ? "unknown" : "off", *said;
+	json_int_t records = 0;
+	json_t *answer;
+	size_t i;
+
+	add_sessions(status, asked);
+	json_array_foreach(asked->answers, i, answer)
+	{
+		records += json_is_true(json_object_get(answer, "records"));
+		said = json_string_value(json_object_get(answer, "shared"));
+		shared = said ? said : shared;
+	}
+	json_object_set_new(status, "shared-cache", json_string(shared));
+	json_object_set_new(status, "thumbnails", json_string(thumbnails(m)));
+	json_object_set_new(status, "record",
+			    json_pack("{s:o, s:I}", "path", control_text(m->conf->record.path),
+				      "workers", records));
+	json_object_set_new(status, "log-level", json_string(log_level_name(log_get_level())));
+	json_object_set(status, "problems", asked->problems);
 }
 
 json_t *status_rules_new(const struct master *m)

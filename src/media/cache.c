@@ -34,9 +34,22 @@ struct cache {
 	struct list buckets[BUCKETS];
 };
 
+/* What the keys of a URL begin with. */
+static int url_sum(const char *url, uint8_t out[HASH_SHA256_LEN])
+{
+	struct hash *h = hash_sha256_new();
+	int rc = ERR_NOMEM;
+
+	if (h && hash_update(h, url, strlen(url)) == 0)
+		rc = hash_final(h, out);
+	hash_free(&h);
+	return rc;
+}
+
 int cache_key_make(struct cache_key *key, const char *url, const struct job *j)
 {
 	struct hash *h = hash_sha256_new();
+	uint8_t sum[HASH_SHA256_LEN];
 	char rest[96];
 	int n = snprintf(rest, sizeof(rest), "%u %u %u %u %llu ", (unsigned)j->output, j->width,
 			 j->height, j->max_bytes, (unsigned long long)j->fetch_max);
@@ -45,7 +58,18 @@ int cache_key_make(struct cache_key *key, const char *url, const struct job *j)
 	if (h && hash_update(h, rest, (size_t)n) == 0 && hash_update(h, url, strlen(url)) == 0)
 		rc = hash_final(h, key->sum);
 	hash_free(&h);
+	if (!rc)
+		rc = url_sum(url, sum);
+	if (!rc)
+		memcpy(key->sum, sum, CACHE_KEY_URL);
 	return rc;
+}
+
+bool cache_key_is_of(const struct cache_key *key, const char *url)
+{
+	uint8_t sum[HASH_SHA256_LEN];
+
+	return url_sum(url, sum) == 0 && memcmp(key->sum, sum, CACHE_KEY_URL) == 0;
 }
 
 /* The digest is as good as random, and the URL's author cannot choose it cheaply enough to matter.
@@ -173,6 +197,36 @@ void cache_store(struct cache *c, const struct cache_key *key, const struct job_
 		c->entries++;
 	}
 	cache_count(c);
+}
+
+void cache_flush(struct cache *c)
+{
+	cache_shrink(c, 0);
+	cache_count(c);
+}
+
+bool cache_purge_one(struct cache *c, const char *url, struct cache_key *key_out,
+		     uint8_t cid_out[HASH_SHA1_LEN], bool *has_cid_out)
+{
+	struct list *i, *bucket;
+
+	/* All profiles of a URL are in one bucket: it is chosen by what their keys share. */
+	if (url_sum(url, key_out->sum))
+		return false;
+	bucket = bucket_of(c, key_out);
+	LIST_EACH(i, bucket) {
+		struct entry *e = CONTAINER_OF(i, struct entry, bucket);
+		const struct job_result *r = &e->result;
+
+		if (memcmp(&e->key, key_out, CACHE_KEY_URL) != 0)
+			continue;
+		*key_out = e->key;
+		*has_cid_out = r->status == JOB_OK && hash_sha1(r->bytes, r->len, cid_out) == 0;
+		entry_drop(c, e);
+		cache_count(c);
+		return true;
+	}
+	return false;
 }
 
 size_t cache_bytes(const struct cache *c)

@@ -17,6 +17,9 @@ struct cache_key {
 	uint8_t sum[HASH_SHA256_LEN];
 };
 
+/* The first bytes of a key are those of all keys of its URL, whatever the profile. */
+#define CACHE_KEY_URL 16
+
 /* url is canonical and without fragment. 0 or ERR_NOMEM. */
 int cache_key_make(struct cache_key *key, const char *url, const struct job *j) MUSTCHECK;
 
@@ -37,6 +40,17 @@ bool cache_find(struct cache *c, const struct cache_key *key, struct job_result 
  * kept is not kept. */
 void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
 		 uint64_t ttl_ms);
+
+/* Forgets everything. */
+void cache_flush(struct cache *c);
+/*
+ * Forgets one entry of this URL and says which, and the cid of its thumbnail if it had one. False:
+ * there is none, or no memory to tell.
+ */
+bool cache_purge_one(struct cache *c, const char *url, struct cache_key *key_out,
+		     uint8_t cid_out[HASH_SHA1_LEN], bool *has_cid_out) MUSTCHECK;
+/* Is this a key of the URL? */
+bool cache_key_is_of(const struct cache_key *key, const char *url);
 
 size_t cache_bytes(const struct cache *c);
 size_t cache_entries(const struct cache *c);

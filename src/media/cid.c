@@ -60,6 +60,16 @@ void cid_publish(struct cache *c, const struct cid_claim *claim, const struct jo
 	cache_store(c, &owner, &permission, ttl_ms);
 }
 
+/* Owners' entries say nothing without it; they go by their age. */
+void cid_forget(struct cache *c, const uint8_t cid[HASH_SHA1_LEN])
+{
+	const struct job_result none = { 0 };
+	struct cache_key data;
+
+	if (key_make(&data, data_of, cid, NULL) == 0)
+		cache_store(c, &data, &none, 0);
+}
+
 bool cid_find(struct cache *c, const uint8_t cid[HASH_SHA1_LEN], const uint8_t owner[JOB_OWNER_LEN],
 	      struct job_result *r)
 {

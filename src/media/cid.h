@@ -28,6 +28,9 @@ struct cid_claim cid_claim_of(const struct job *j);
 void cid_publish(struct cache *c, const struct cid_claim *claim, const struct job_result *r,
 		 uint64_t ttl_ms);
 
+/* Nobody finds this data any more. */
+void cid_forget(struct cache *c, const uint8_t cid[HASH_SHA1_LEN]);
+
 /*
  * True and *r filled when the owner published that. r->max_age is how long it will be found, 0
  * if nobody is to keep it. r->bytes as with cache_find().

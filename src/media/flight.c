@@ -30,7 +30,7 @@
 #define BUCKETS      1024
 #define WAITERS_MAX  16384
 #define OFFER_MS     5000 /* time for the thumbnails of a picture that has arrived */
-#define PROFILES_MAX 64
+#define PROFILES_MAX FLIGHTS_PROFILES_MAX
 
 enum flight_state { FLIGHT_SHARING, FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
 
@@ -67,8 +67,9 @@ struct flight {
 	struct host *host; /* reference */
 	struct job job;    /* of the first waiter; its texts are not kept */
 	struct search *search;
-	bool locked;  /* in the shared cache: others wait for our result */
-	bool private; /* a waiter wants it kept out of there */
+	bool locked;   /* in the shared cache: others wait for our result */
+	bool private;  /* a waiter wants it kept out of there */
+	bool disowned; /* purged meanwhile: kept nowhere */
 	struct fetch *fetch;
 	struct load *load;
 	struct scale_job *scaling;
@@ -187,6 +188,8 @@ static uint64_t failure_ttl(const struct conf_cache *c, enum job_status status, 
 /* Into both caches. */
 static void flight_store(struct flight *f, const struct job_result *r, uint64_t ttl)
 {
+	if (f->disowned)
+		return;
 	cache_store(f->all->cache, &f->key, r, ttl);
 	if (!ttl || f->private || !parcel_may_hold(r))
 		return;
@@ -463,7 +466,7 @@ static struct flight *flight_find(struct flights *all, const struct cache_key *k
 	LIST_EACH(i, bucket) {
 		struct flight *f = CONTAINER_OF(i, struct flight, bucket);
 
-		if (memcmp(&f->key, key, sizeof(*key)) == 0)
+		if (!f->disowned && memcmp(&f->key, key, sizeof(*key)) == 0)
 			return f;
 	}
 	return NULL;
@@ -672,20 +675,24 @@ void flights_ask(struct flights *all, void *client, struct list *waiters, const 
 
 /* --- what arrives in the box ----------------------------------------------------------- */
 
+static struct job job_of_profile(const struct conf_profile *p, const struct conf *conf)
+{
+	return (struct job){ .declared = "",
+			     .deadline_ms = OFFER_MS,
+			     .output = (enum picture_output)p->type,
+			     .width = (uint16_t)p->width,
+			     .height = (uint16_t)p->height,
+			     .max_bytes = (uint32_t)p->max_bytes,
+			     .fetch_max = conf->fetch.max_bytes };
+}
+
 /* Distinct profiles of the listeners, as jobs. */
 static size_t jobs_of_profiles(const struct conf *conf, struct job jobs[PROFILES_MAX])
 {
 	size_t i, k, n = 0;
 
 	for (i = 0; i < conf->listens_n && n < PROFILES_MAX; i++) {
-		const struct conf_profile *p = conf->listens[i].profile_ref;
-		struct job j = { .declared = "",
-				 .deadline_ms = OFFER_MS,
-				 .output = (enum picture_output)p->type,
-				 .width = (uint16_t)p->width,
-				 .height = (uint16_t)p->height,
-				 .max_bytes = (uint32_t)p->max_bytes,
-				 .fetch_max = conf->fetch.max_bytes };
+		const struct job j = job_of_profile(conf->listens[i].profile_ref, conf);
 
 		for (k = 0; k < n; k++)
 			if (jobs[k].output == j.output && jobs[k].width == j.width &&
@@ -782,6 +789,41 @@ uint32_t flights_profiles(const struct flights *f)
 	struct job jobs[PROFILES_MAX];
 
 	return f->conf ? (uint32_t)jobs_of_profiles(f->conf, jobs) : 0;
+}
+
+void flights_look(const struct flights *f, struct flights_parts *out)
+{
+	*out = (struct flights_parts){ .conf = f->conf,
+				       .cache = f->cache,
+				       .hosts = f->hosts,
+				       .shared = f->shared,
+				       .fetching = f->fetching,
+				       .queued = f->queued };
+}
+
+void flights_disown(struct flights *f, const char *url)
+{
+	struct list *i;
+	size_t b;
+
+	for (b = 0; b < BUCKETS; b++)
+		LIST_EACH(i, &f->buckets[b]) {
+			struct flight *one = CONTAINER_OF(i, struct flight, bucket);
+
+			one->disowned |= !url || strcmp(one->url, url) == 0;
+		}
+}
+
+size_t flights_keys(const struct flights *f, const char *url, struct cache_key keys[PROFILES_MAX])
+{
+	size_t i, n = 0;
+
+	for (i = 0; f->conf && i < f->conf->profiles_n && n < PROFILES_MAX; i++) {
+		const struct job j = job_of_profile(&f->conf->profiles[i], f->conf);
+
+		n += cache_key_make(&keys[n], url, &j) == 0;
+	}
+	return n;
 }
 
 void flights_set_box(struct flights *f, int fd)

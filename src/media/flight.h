@@ -19,6 +19,9 @@
 #include "base/job.h"
 #include "base/list.h"
 #include "conf/conf.h"
+#include "media/cache.h"
+#include "media/host.h"
+#include "media/shared.h"
 
 struct flights;
 
@@ -51,6 +54,23 @@ int flights_on_loaded(struct flights *f, struct ipc_in *in) MUSTCHECK;
  */
 size_t flights_offer(struct flights *f, void *client, struct list *waiters, uint64_t id,
 		     const char *url, int fd);
+
+/* For those who tell what is going on, or make us forget; borrowed until the next event. */
+struct flights_parts {
+	const struct conf *conf; /* NULL: not live yet */
+	struct cache *cache;
+	const struct host_table *hosts;
+	struct shared *shared;
+	size_t fetching;
+	size_t queued;
+};
+void flights_look(const struct flights *f, struct flights_parts *out);
+/* What is being made of this canonical URL (NULL: of any) goes to who waits, but into no cache. */
+void flights_disown(struct flights *f, const char *url);
+/* The keys of this canonical URL with every profile: how many. */
+#define FLIGHTS_PROFILES_MAX 64
+size_t flights_keys(const struct flights *f, const char *url,
+		    struct cache_key keys[FLIGHTS_PROFILES_MAX]);
 
 /* How many answers flights_offer() gives. */
 uint32_t flights_profiles(const struct flights *f);

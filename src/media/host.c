@@ -131,6 +131,28 @@ bool host_is_blocked(const struct host *h, const struct conf_limits *l)
 	return clock_now() < h->open_until || h->active > 0;
 }
 
+void host_each_blocked(const struct host_table *t, const struct conf_limits *l, size_t most,
+		       void (*fn)(void *arg, const struct host_facts *h), void *arg)
+{
+	struct list *i;
+
+	LIST_EACH(i, &t->lru) {
+		const struct host *h = CONTAINER_OF(i, struct host, lru);
+		const struct host_facts facts = { .name = h->name,
+						  .port = h->port,
+						  .active = h->active,
+						  .failures = h->failures,
+						  .open_ms = MAX_OF(h->open_until - clock_now(),
+								    (int64_t)0) };
+
+		if (h->failures < l->breaker_failures)
+			continue;
+		if (most-- == 0)
+			return;
+		fn(arg, &facts);
+	}
+}
+
 unsigned host_active(const struct host *h)
 {
 	return h->active;

@@ -25,6 +25,17 @@ void host_put(struct host **h);
 /* Is the breaker open? Not for the one transfer that may try when its time is over. */
 bool host_is_blocked(const struct host *h, const struct conf_limits *l);
 
+struct host_facts {
+	const char *name;
+	uint16_t port;
+	unsigned active;
+	uint64_t failures; /* in a row */
+	int64_t open_ms;   /* that its breaker stays open; 0: one transfer may try, or does */
+};
+/* Hosts whose breaker is open, at most `most`, those asked last first. */
+void host_each_blocked(const struct host_table *t, const struct conf_limits *l, size_t most,
+		       void (*fn)(void *arg, const struct host_facts *h), void *arg);
+
 /* Transfers under way from it. */
 unsigned host_active(const struct host *h);
 void host_start(struct host *h);

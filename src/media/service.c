@@ -27,6 +27,7 @@
 #include "base/err.h"
 #include "conf/generation.h"
 #include "media/flight.h"
+#include "media/service-asks.h"
 #include "media/turn.h"
 
 #define CLIENTS_MAX       COUNTERS_SLOTS
@@ -345,6 +346,11 @@ static int on_peer(void)
 	return 0;
 }
 
+static void on_ask(const struct ask *a)
+{
+	service_on_ask(s.flights, a);
+}
+
 static int master_on_message(void)
 {
 	uint64_t generation;
@@ -366,6 +372,8 @@ static int master_on_message(void)
 	case IPC_ROLLBACK:
 		conf_unref(&s.pending);
 		return 0;
+	case IPC_ASK:
+		return child_on_ask(&s.in, on_ask);
 	case IPC_STOP:
 		service_end(0);
 		return 0;

@@ -381,6 +381,30 @@ void shared_store(struct shared *s, const struct cache_key *key, const struct jo
 	shared_unlock(s, key);
 }
 
+bool shared_forget(struct shared *s, const struct cache_key *key)
+{
+	char name[KEY_MAX];
+	struct line *l;
+
+	if (!s->on || host_is_blocked(s->host, &s->limits))
+		return false;
+	l = shared_line(s);
+	key_print(key, "", name);
+	if (!l || l->stores >= STORES_MAX ||
+	    line_command(l, on_stored, NULL, "DEL %s", name) != REDIS_OK)
+		return false;
+	l->stores++;
+	return true;
+}
+
+const char *shared_state(const struct shared *s)
+{
+	return !s->on                                 ? "off"
+	       : host_is_blocked(s->host, &s->limits) ? "resting"
+	       : s->line                              ? "up"
+						      : "idle";
+}
+
 /* --- searches -------------------------------------------------------------------------- */
 
 static void search_free(struct search *q)

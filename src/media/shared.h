@@ -47,5 +47,9 @@ void search_stop(struct search **q);
 /* For the others, for ttl_ms; and the lock goes. What cannot be shared is not. */
 void shared_store(struct shared *s, const struct cache_key *key, const struct job_result *r,
 		  uint64_t ttl_ms);
+/* No machine is to find it any more. False: it could not be said. */
+bool shared_forget(struct shared *s, const struct cache_key *key);
+/* "off", "up", "idle" (no connection, none needed yet) or "resting" (it failed too often). */
+const char *shared_state(const struct shared *s);
 /* Nothing to share came of it: another machine may try. */
 void shared_unlock(struct shared *s, const struct cache_key *key);

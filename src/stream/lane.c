@@ -596,6 +596,7 @@ static void feed_on_end(struct feed *x)
 	struct lane *l = x->l;
 
 	l->awaits = false;
+	l->units++;
 	counter_inc(l->dir == LANE_C2S ? METRIC_UNITS_C2S : METRIC_UNITS_S2C);
 	if (l->mode == LANE_KEEP)
 		feed_kept_unit(x);

@@ -61,6 +61,7 @@ struct lane {
 	struct framer framer;
 	uint64_t bytes;  /* fed so far */
 	uint64_t since;  /* bytes since the last unit ended */
+	uint64_t units;  /* framed so far */
 	uint32_t heads;  /* stream headers so far */
 	uint8_t dir;     /* enum lane_dir */
 	uint8_t mode;    /* enum lane_mode */

@@ -25,6 +25,7 @@
 #include "conf/generation.h"
 #include "rule/rule.h"
 #include "stream/listener.h"
+#include "stream/proxy-asks.h"
 #include "stream/record.h"
 #include "xmpp/outline.h"
 
@@ -318,6 +319,11 @@ static int on_stop(void)
 	return 0;
 }
 
+static void on_ask(const struct ask *a)
+{
+	proxy_on_ask(proxy.pool, a);
+}
+
 static int on_message(void)
 {
 	if (in.type == IPC_COUNTERS)
@@ -336,6 +342,8 @@ static int on_message(void)
 		return on_lend();
 	if (in.type == IPC_RECALL)
 		return on_recall();
+	if (in.type == IPC_ASK)
+		return child_on_ask(&in, on_ask);
 	if (in.type == IPC_STOP)
 		return on_stop();
 	return ERR_BAD_MESSAGE;

@@ -162,6 +162,11 @@ static bool record_sees(const struct record *r, enum capture_where where)
 			      (r->at == CONF_RECORD_AFTER) == (where == CAPTURE_AFTER));
 }
 
+bool record_is_on(const struct record *r)
+{
+	return r && r->capture;
+}
+
 struct record_session *record_open(struct record *r, uint64_t id)
 {
 	struct record_session *s;

@@ -29,6 +29,9 @@ bool record_runs(const struct record *r, const struct conf_record *conf);
 /* No more sessions, no more bytes: freed when the last one has ended. */
 void record_retire(struct record **r);
 
+/* Is anything written? r may be NULL. */
+bool record_is_on(const struct record *r);
+
 /* r may be NULL. */
 struct record_session *record_open(struct record *r, uint64_t id);
 void record_close(struct record_session **s);

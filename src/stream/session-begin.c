@@ -198,6 +198,8 @@ void session_on_announcement(struct session *s, const struct leg_news *news)
 	}
 	client->peeks = false;
 	leg_set_read(client, false);
+	if (told.known)
+		memcpy(&s->from, &told.from, sizeof(s->from));
 	s->ends->ends = told; /* LOCAL: the balancer itself, nobody's address */
 	if (told.known &&
 	    !gate_address(&s->pass, &s->lanes.conf->limits, (const struct sockaddr *)&told.from))
@@ -269,6 +271,8 @@ void session_start(struct pool *pool, const struct conf_listen *listen, int fd,
 					.keep = session_keep,
 					.wall_clock = session_wall_clock,
 					.rules = &session_rule_env };
+	memcpy(&s->from, from,
+	       from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(s->from));
 	lanes_init(&s->lanes, &session_lane_ops, s);
 	s->lanes.conf = s->conf;
 	s->lanes.connection = hash_keyed(&s->id, sizeof(s->id));

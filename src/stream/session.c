@@ -38,6 +38,11 @@ static const struct {
 };
 #undef S
 
+const char *session_state_name(enum session_state state)
+{
+	return states[state].name;
+}
+
 void session_set_state(struct session *s, enum session_state to)
 {
 	BUG_ON(!(states[to].from & 1u << s->state));

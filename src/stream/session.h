@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "base/counters.h"
@@ -51,6 +52,8 @@ struct session {
 	struct conf *conf; /* one reference */
 	int64_t entered;   /* this state, ms */
 	int64_t since;     /* accepted, ms */
+	struct sockaddr_in6
+		from; /* of the client, perhaps by a balancer's word; or a sockaddr_in */
 	struct gate_pass pass;
 	uint64_t id;
 	uint64_t generation; /* newest that it has looked at */
@@ -79,6 +82,9 @@ void session_close(struct session *s, int err, const char *reason);
 void session_end(struct session *s, const char *reason);
 /* Frees an ended session. */
 void session_free(struct session **s);
+
+/* "open" ... */
+const char *session_state_name(enum session_state state);
 
 /* Its state has lasted for long enough? Then acts. */
 bool session_check_timeout(struct session *s);
