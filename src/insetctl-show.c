@@ -87,6 +87,22 @@ static void print_listener(const json_t *o)
 	printf("\n");
 }
 
+/* What drains: this one, and those that were there before it. */
+static void print_elders(const json_t *root)
+{
+	const json_t *drain = json_object_get(root, "drain"), *o;
+	char age[32];
+	size_t i;
+
+	if (json_is_object(drain)) {
+		print_age(number_of(drain, "seconds"), age);
+		printf("draining: %lld sessions, at most %s\n", number_of(drain, "sessions"), age);
+	}
+	json_array_foreach(json_object_get(root, "elders"), i, o)
+		printf("old insetd draining: pid %lld, %lld sessions, control socket %s\n",
+		       number_of(o, "pid"), number_of(o, "sessions"), text_of(o, "control"));
+}
+
 static void print_status(const json_t *root)
 {
 	const json_t *record = json_object_get(root, "record"), *o;
@@ -116,6 +132,7 @@ static void print_status(const json_t *root)
 	if (text_of(record, "path")[0])
 		printf("recording to %s in %lld workers\n", text_of(record, "path"),
 		       number_of(record, "workers"));
+	print_elders(root);
 	printf("\n");
 	json_object_foreach(counters, key, v)
 		printf("%-18s %lld\n", key, (long long)json_integer_value(v));
@@ -321,7 +338,8 @@ void show_answer(enum command command, const json_t *root)
 		       text_of(root, "level"), text_of(root, "configured"));
 		return;
 	case COMMAND_DRAIN:
-		printf("draining\n");
+		printf("draining, %lld sessions have %.1f s\n", number_of(root, "sessions"),
+		       (double)number_of(root, "timeout") / 1000);
 		return;
 	case COMMAND_TRACE:
 	case COMMAND_EXPLAIN:

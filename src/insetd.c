@@ -302,6 +302,8 @@ int main(int argc, char **argv)
 	conf_problems_free(&warnings);
 	if (code) {
 		print_problems(&problems);
+		if (!command.test)
+			master_refuse(problems.n ? problems.v[0] : err_str(code));
 		conf_problems_free(&problems);
 		if (code == ERR_CONFIG)
 			return EXIT_INPUT;
@@ -309,7 +311,7 @@ int main(int argc, char **argv)
 		return EXIT_FAULT;
 	}
 	if (!command.test)
-		code = master_run(conf, &command.source);
+		code = master_run(conf, &command.source, argv);
 	conf_unref(&conf);
 	return code;
 }

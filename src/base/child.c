@@ -133,6 +133,17 @@ int child_on_ask(struct ipc_in *in, child_ask_fn fn)
 	return 0;
 }
 
+int child_on_ping(struct ipc_in *in)
+{
+	int rc = ipc_end(in);
+
+	if (rc)
+		return rc;
+	ipc_begin(&child.out, IPC_PONG);
+	child_must_send();
+	return 0;
+}
+
 int child_on_counters(struct ipc_in *in)
 {
 	uint32_t slot = ipc_get_u32(in);

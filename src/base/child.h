@@ -6,8 +6,8 @@
  *   master: COUNTERS; GENERATION (scaler: SETUP), LISTENER..., PEER...     child: CONFIRM
  *   master: COMMIT      child: confines itself (first time), goes live, READY
  * A reload repeats GENERATION, LISTENER..., CONFIRM, COMMIT (or ROLLBACK). PEER comes again
- * whenever the process at the other end was restarted. End of file on the channel: the
- * master is gone, exit.
+ * whenever the process at the other end was restarted. PING is answered at any time, from the
+ * loop itself. End of file on the channel: the master is gone, exit.
  */
 #pragma once
 
@@ -41,6 +41,9 @@ int child_answer(uint64_t id, enum ask_state state, const void *p, size_t len) M
 void child_refuse(uint64_t id, const char *why);
 /* The whole answer, which is freed; one that could not be made, or sent, becomes a refusal. */
 void child_answer_json(uint64_t id, struct jtext *j);
+
+/* PING: answers it. 0 or ERR_BAD_MESSAGE. */
+int child_on_ping(struct ipc_in *in) MUSTCHECK;
 
 /* COUNTERS: maps the pages. 0 or ERR_*. */
 int child_on_counters(struct ipc_in *in) MUSTCHECK;

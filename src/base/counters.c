@@ -6,9 +6,11 @@
 
 #include "base/counters.h"
 
-#include <stdbool.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -83,6 +85,41 @@ int counters_create(void)
 		return -1;
 	}
 	return fd;
+}
+
+/* FNV-1a: nothing hostile is hashed here, and it has to come out the same in every process. */
+static uint64_t layout_add(uint64_t h, const char *s)
+{
+	do
+		h = (h ^ (uint8_t)*s) * 0x100000001b3;
+	while (*s++);
+	return h;
+}
+
+uint64_t counters_layout(void)
+{
+	uint64_t h = 0xcbf29ce484222325 + sizeof(struct counters_pages);
+	int i;
+
+	for (i = 0; i < METRIC_COUNT; i++)
+		h = layout_add(layout_add(h, metric_rows[i].name), metric_rows[i].labels);
+	for (i = 0; i < HISTOGRAM_COUNT; i++)
+		h = layout_add(h, histogram_rows[i].name);
+	for (i = 0; i < RULE_FIGURE_COUNT; i++)
+		h = layout_add(h, rule_figure_rows[i].key);
+	h = (h ^ COUNTERS_SLOTS) * 0x100000001b3;
+	h = (h ^ (offsetof(struct counters_pages, slot) * 31 +
+		  offsetof(struct counters_pages, rules))) *
+	    0x100000001b3;
+	return h ? h : 1;
+}
+
+bool counters_fit(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct counters_pages) &&
+	       fcntl(fd, F_GET_SEALS) != -1;
 }
 
 static void clear_gauges(struct counters_slot *slot)

@@ -4,13 +4,17 @@
  *
  * The master makes one memfd with a fixed number of slots; each process writes its own
  * slot and `web` reads them all, so no figure is lost when a process dies. A restarted
- * process takes its predecessor's slot: counters go on, gauges start at 0. Single writer
- * per slot, relaxed atomics; before counters_map() everything goes to a private slot.
- * The same memory carries a tally (tally.h) for each slot, the key of its hashes, the cells of
- * rates (rates.h), and for each slot the figures of rules (rule-figures.def) and of listeners
- * (listener-figures.def). Which row of these is whose, the configuration says.
+ * process takes its predecessor's slot: counters go on, gauges start at 0. So does any other
+ * process in a slot that nobody writes any more: a new insetd that takes over (master/upgrade.h)
+ * goes on with the old one's pages, if the layout is the same. Single writer per slot, relaxed
+ * atomics; before counters_map() everything goes to a private slot. The same memory carries a tally
+ * (tally.h) for each slot, the key of its hashes, the cells of rates (rates.h), and for each slot
+ * the figures of rules (rule-figures.def) and of listeners (listener-figures.def). Which row of
+ * these is whose, the configuration says.
  */
 #pragma once
+
+#include <stdbool.h>
 
 #include "base/util.h"
 
@@ -55,8 +59,9 @@ enum listener_figure {
 /* Rows for listeners: some generations of as many as there may be. */
 #define COUNTERS_LISTENERS 256
 /* Rows for rules: two generations of as many rules as there may be. */
-#define COUNTERS_RULES    8192
-#define COUNTERS_SLOTS    80 /* master, web, media, scaler, box and up to 75 proxies */
+#define COUNTERS_RULES 8192
+/* A master, web, media, scaler, box and up to 64 proxies; twice, and some for older ones. */
+#define COUNTERS_SLOTS    160
 #define HISTOGRAM_BUCKETS 14
 
 struct counters_histogram {
@@ -75,6 +80,11 @@ extern struct counters_slot *counters_mine;
 
 /* A new memfd for all slots, or -1. The caller owns the descriptor. */
 int counters_create(void) MUSTCHECK;
+
+/* What the pages of this program look like: another number, another layout. Never 0. */
+uint64_t counters_layout(void);
+/* Could the descriptor be such pages, judged from outside? */
+bool counters_fit(int fd);
 
 /* Maps all slots and writes into `slot` from now on; its gauges become 0. 0 or ERR_*. fd stays the
  * caller's. */

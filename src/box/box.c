@@ -4,7 +4,7 @@
  *
  * One libmicrohttpd daemon for each listening socket, without threads; its epoll
  * descriptor is an event of our loop. A new generation brings new daemons; old ones accept
- * nothing more and go when their last connection has ended.
+ * nothing more and go when their last connection has ended. So do all after QUIESCE and STOP.
  *
  * Invariants
  *   - a daemon's site lives as long as the daemon
@@ -76,6 +76,8 @@ static struct box {
 	unsigned ticks;
 	bool sweeping;
 	bool confined;
+	bool quiet;     /* another generation serves the sockets and counts what the store holds */
+	int64_t end_at; /* ends then, or with the last connection; 0: goes on */
 	int exit_code;
 } box;
 
@@ -330,6 +332,21 @@ static int listener_start(struct box_listener *l)
 	return 0;
 }
 
+/* Nobody new on the sockets that are served now. */
+static void quiesce(void)
+{
+	size_t i;
+
+	for (i = 0; box.live && i < box.live->n; i++)
+		if (box.live->v[i].daemon)
+			(void)MHD_quiesce_daemon(box.live->v[i].daemon);
+}
+
+static bool end_is_due(void)
+{
+	return box.end_at && (list_is_empty(&box.connections) || clock_now() >= box.end_at);
+}
+
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
 {
 	struct timeval soon = { .tv_usec = 20000 }, tick = { .tv_sec = TICK_MS / 1000 };
@@ -337,7 +354,12 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUS
 	clock_update();
 	cut_late();
 	reap_retired(false);
-	if (++box.ticks % SWEEP_TICKS == 0)
+	if (end_is_due())
+		(void)event_base_loopbreak(box.base);
+	if (box.quiet) {
+		counter_set(METRIC_BOX_BYTES, 0);
+		counter_set(METRIC_BOX_FILES, 0);
+	} else if (++box.ticks % SWEEP_TICKS == 0)
 		box.sweeping = true;
 	if (box.sweeping && box.store)
 		box.sweeping = !store_sweep(box.store, http_now());
@@ -497,6 +519,22 @@ static int on_peer(void)
 	return 0;
 }
 
+/* Uploads that are under way get that long. */
+static int on_stop(void)
+{
+	uint32_t ms = ipc_get_u32(&in);
+	int rc = ipc_end(&in);
+
+	if (rc)
+		return rc;
+	box.exit_code = 0;
+	box.end_at = clock_now() + ms;
+	quiesce();
+	if (end_is_due())
+		(void)event_base_loopbreak(box.base);
+	return 0;
+}
+
 static int on_message(void)
 {
 	if (in.type == IPC_COUNTERS)
@@ -513,11 +551,16 @@ static int on_message(void)
 		return on_rollback();
 	if (in.type == IPC_ASK)
 		return child_on_ask(&in, NULL);
-	if (in.type == IPC_STOP) {
-		box.exit_code = 0;
-		(void)event_base_loopbreak(box.base);
-		return 0;
+	if (in.type == IPC_PING)
+		return child_on_ping(&in);
+	if (in.type == IPC_QUIESCE) {
+		box.quiet = true;
+		box.sweeping = false;
+		quiesce();
+		return ipc_end(&in);
 	}
+	if (in.type == IPC_STOP)
+		return on_stop();
 	return ERR_BAD_MESSAGE;
 }
 

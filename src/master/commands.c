@@ -15,6 +15,7 @@
 
 #include "master/asks.h"
 #include "master/control.h"
+#include "master/fleet.h"
 #include "master/status.h"
 
 #define PATIENCE_MS    3000
@@ -298,6 +299,20 @@ static void run_trace(struct master *m, uint64_t client, const json_t *request)
 		refuse(m, client, "too much is being asked already", true);
 }
 
+/* --- drain ----------------------------------------------------------------------------- */
+
+static void run_drain(struct master *m, uint64_t client, const json_t *request UNUSED)
+{
+	if (!m->stopping)
+		log_notice("draining asked for by insetctl timeout=%ums", m->conf->drain_timeout);
+	/* The answer first: without sessions the end is near. */
+	control_answer(m->control, client,
+		       json_pack("{s:b, s:I, s:I}", "ok", 1, "sessions",
+				 (json_int_t)fleet_sessions(m), "timeout",
+				 (json_int_t)m->conf->drain_timeout));
+	master_stop(m, 0);
+}
+
 /* --- all of them ----------------------------------------------------------------------- */
 
 static const struct {
@@ -307,6 +322,7 @@ static const struct {
 	{ "cache", run_cache },
 	{ "cache-flush", run_cache_flush },
 	{ "cache-purge", run_cache_purge },
+	{ "drain", run_drain },
 	{ "log", run_log },
 	{ "rules", run_rules },
 	{ "sessions", run_sessions },

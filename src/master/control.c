@@ -361,6 +361,28 @@ fail:
 	return NULL;
 }
 
+int control_move(struct control *ctl, const char *path, bool leave)
+{
+	if (strlen(path) >= sizeof(ctl->path)) {
+		errno = ENAMETOOLONG;
+		return ERR_TOO_BIG;
+	}
+	if (leave) {
+		(void)unlink(path); /* of a process that had this number before us */
+		if (link(ctl->path, path) == -1)
+			return ERR_IO;
+	} else if (rename(ctl->path, path) == -1) {
+		return ERR_IO;
+	}
+	strcpy(ctl->path, path);
+	return 0;
+}
+
+const char *control_path(const struct control *ctl)
+{
+	return ctl ? ctl->path : "";
+}
+
 void control_free(struct control **cp)
 {
 	struct control *ctl = *cp;

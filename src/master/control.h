@@ -29,6 +29,14 @@ struct control *control_new(struct event_base *base, const char *path, control_f
 /* Closes all clients and removes the socket; accepts NULL, sets it to NULL. */
 void control_free(struct control **c);
 
+/*
+ * The socket's other name from now on; what had it before goes. leave: the old name stays where it
+ * is, for whoever takes it over. 0, or ERR_IO, ERR_TOO_BIG and errno.
+ */
+int control_move(struct control *c, const char *path, bool leave) MUSTCHECK;
+/* "" for NULL. */
+const char *control_path(const struct control *c);
+
 /* Takes the answer; NULL (out of memory) closes the client. One that has gone meanwhile is no
  * error. */
 void control_answer(struct control *c, uint64_t client, json_t *answer);

@@ -13,43 +13,25 @@
 #include "base/confine.h"
 #include "base/picture.h"
 #include "master/asks.h"
+#include "master/inherit.h"
 #include "master/proc.h"
+#include "master/pulse.h"
 #include "master/reload.h"
 
 #define END_SOON_MS 2000
 
-/* Slots of the counter pages. */
-enum { SLOT_MASTER, SLOT_WEB, SLOT_MEDIA, SLOT_SCALER, SLOT_BOX, SLOT_PROXIES };
-
 static struct ipc_out out; /* one at a time, too large for a stack */
-
-static unsigned slot_of(const struct proc *p)
-{
-	switch (p->role) {
-	case ROLE_MASTER:
-		return SLOT_MASTER;
-	case ROLE_WEB:
-		return SLOT_WEB;
-	case ROLE_MEDIA:
-		return SLOT_MEDIA;
-	case ROLE_SCALER:
-		return SLOT_SCALER;
-	case ROLE_BOX:
-		return SLOT_BOX;
-	case ROLE_PROXY:
-		return SLOT_PROXIES + p->index;
-	case ROLE_COUNT:
-		break;
-	}
-	BUG();
-}
 
 static void fleet_add(struct master *m, enum role role, unsigned index)
 {
 	struct proc *p = &m->procs[m->procs_n++];
+	int slot;
 
 	BUG_ON(m->procs_n > PROCS_MAX);
 	*p = (struct proc){ .role = role, .index = index, .master = m, .fd = -1 };
+	slot = master_take_slot(m);
+	BUG_ON(slot == -1); /* the pages were chosen to have room */
+	p->slot = (unsigned)slot;
 	if (role == ROLE_PROXY)
 		snprintf(p->name, sizeof(p->name), "proxy/%u", index);
 	else
@@ -80,7 +62,7 @@ bool fleet_has_generation(const struct proc *p)
 static void send_counters(struct proc *p)
 {
 	ipc_begin(&out, IPC_COUNTERS);
-	ipc_put_u32(&out, slot_of(p));
+	ipc_put_u32(&out, p->slot);
 	ipc_put_fd(&out, p->master->counters);
 	proc_send(p, &out);
 }
@@ -297,7 +279,7 @@ void fleet_lend(struct master *m)
 
 void fleet_forget(const struct proc *p)
 {
-	counters_forget(slot_of(p));
+	counters_forget(p->slot);
 }
 
 /* --- what a child says ----------------------------------------------------------------- */
@@ -320,6 +302,7 @@ static int on_confirm(struct proc *p, struct ipc_in *in)
 	uint64_t generation = ipc_get_u64(in);
 	uint8_t ready = ipc_get_u8(in);
 	const char *why = ipc_get_str(in);
+	char text[512];
 
 	if (ipc_end(in) || ready > 1)
 		return ERR_BAD_MESSAGE;
@@ -336,6 +319,11 @@ static int on_confirm(struct proc *p, struct ipc_in *in)
 		return 0;
 	}
 	log_error("%s cannot run: %s", p->name, why);
+	if (m->takes_over) {
+		snprintf(text, sizeof(text), "%s cannot run: %.400s", p->name, why);
+		inherit_fail(m, text);
+		return 0;
+	}
 	/* At the first start somebody is there to read it; later the others go on. */
 	if (!m->up && p->role != ROLE_SCALER)
 		master_stop(m, 1);
@@ -373,6 +361,10 @@ int fleet_on_message(struct proc *p, struct ipc_in *in)
 		return on_ready(p, in);
 	if (in->type == IPC_ANSWER)
 		return asks_on_answer(p, in);
+	if (in->type == IPC_PONG) {
+		pulse_on_pong(p);
+		return ipc_end(in);
+	}
 	return ERR_BAD_MESSAGE;
 }
 
@@ -440,13 +432,58 @@ void fleet_count(const struct master *m)
 	uint64_t up[ROLE_COUNT] = { 0 };
 	size_t i;
 
-	for (i = 0; i < m->procs_n; i++)
+	/* Those of an old insetd serve nobody new. */
+	for (i = 0; i < m->procs_n && !m->handed; i++)
 		up[m->procs[i].role] += m->procs[i].state == PROC_UP;
 	counter_set(METRIC_PROCS_BOX, up[ROLE_BOX]);
 	counter_set(METRIC_PROCS_MEDIA, up[ROLE_MEDIA]);
 	counter_set(METRIC_PROCS_PROXY, up[ROLE_PROXY]);
 	counter_set(METRIC_PROCS_SCALER, up[ROLE_SCALER]);
 	counter_set(METRIC_PROCS_WEB, up[ROLE_WEB]);
+}
+
+uint64_t fleet_formats(const struct master *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		if (m->procs[i].role == ROLE_MEDIA)
+			return counters_of(m->procs[i].slot, METRIC_SCALER_FORMATS);
+	return 0;
+}
+
+uint64_t fleet_sessions(const struct master *m)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		if (m->procs[i].role == ROLE_PROXY)
+			n += counters_of(m->procs[i].slot, METRIC_SESSIONS);
+	return n;
+}
+
+void fleet_quiesce(struct master *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->procs_n; i++)
+		if (is_optional(&m->procs[i])) {
+			ipc_begin(&out, IPC_QUIESCE);
+			proc_send(&m->procs[i], &out);
+		}
+}
+
+bool fleet_is_needed(const struct proc *p)
+{
+	const struct master *m = p->master;
+
+	if (p->unwanted)
+		return false;
+	if (!m->stopping)
+		return true;
+	/* What the sessions that are left use. */
+	return fleet_running(m, ROLE_PROXY) && !(m->handed && is_optional(p));
 }
 
 size_t fleet_running(const struct master *m, enum role role)

@@ -44,4 +44,12 @@ bool fleet_is_settled(const struct master *m);
 void fleet_forget(const struct proc *p);
 /* The figures of processes that are up, for /metrics and /health. */
 void fleet_count(const struct master *m);
+/* Picture formats that this insetd's scaler has passed its test for. */
+uint64_t fleet_formats(const struct master *m);
+/* Of this insetd's proxies. */
+uint64_t fleet_sessions(const struct master *m);
+/* web and box accept nobody any more, another insetd does. */
+void fleet_quiesce(struct master *m);
+/* Is it to come back when it has ended? */
+bool fleet_is_needed(const struct proc *p);
 size_t fleet_running(const struct master *m, enum role role);

@@ -11,6 +11,9 @@
 
 /*
  * Runs until SIGTERM or SIGINT: an exit code (0 done, 1 what was given is at fault, 70 own
- * fault). conf is borrowed; source is read again at each reload.
+ * fault). conf is borrowed; source is read again at each reload, argv is executed at an upgrade.
  */
-int master_run(struct conf *conf, const struct conf_source *source);
+int master_run(struct conf *conf, const struct conf_source *source, char *const *argv) MUSTCHECK;
+
+/* Instead of master_run(): the configuration cannot be read. Tells an insetd that waits for it. */
+void master_refuse(const char *why);

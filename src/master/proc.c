@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "master/asks.h"
 #include "master/fleet.h"
+#include "master/inherit.h"
 
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_MAX_MS    10000
@@ -76,9 +77,12 @@ NORETURN static void child_exec(const struct proc *p, int fd, pid_t master)
 	sigset_t none;
 	int null, s;
 
-	/* libevent's handlers would write into the master's own pipe. */
+	/*
+	 * libevent's handlers would write into the master's own pipe. When to end says the master,
+	 * not who sends SIGTERM to a whole control group.
+	 */
 	for (s = 1; s < NSIG; s++)
-		(void)signal(s, s == SIGPIPE ? SIG_IGN : SIG_DFL);
+		(void)signal(s, s == SIGPIPE || s == SIGTERM || s == SIGINT ? SIG_IGN : SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	/* A terminal's Ctrl-C is for the master alone; it tells the others. */
@@ -167,7 +171,7 @@ static void proc_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *ar
 	clock_update();
 	if (p->pid)
 		proc_kill(p, "did not end in time");
-	else if (!p->unwanted && !p->master->stopping)
+	else if (fleet_is_needed(p))
 		fleet_start(p);
 }
 
@@ -286,9 +290,14 @@ void proc_on_exit(struct proc *p, int status)
 	p->state = PROC_DOWN;
 	p->settled = true;
 	p->confirmed = false;
+	p->owed = 0;
 	fleet_forget(p);
 	asks_on_exit(p);
-	if (p->unwanted || p->master->stopping)
+	if (p->master->takes_over && !p->unwanted && p->role != ROLE_SCALER) {
+		inherit_fail(p->master, p->name);
+		return;
+	}
+	if (!fleet_is_needed(p))
 		return;
 	if (p->replaced) {
 		p->replaced = false;

@@ -18,6 +18,8 @@
 #include "master/asks.h"
 #include "master/control.h"
 #include "master/fleet.h"
+#include "master/notify.h"
+#include "master/pulse.h"
 #include "master/statedir.h"
 
 #define CONFIRM_SECONDS 5
@@ -82,6 +84,11 @@ int reload_settle_users(struct conf *conf)
 
 /* --- the answer ------------------------------------------------------------------------ */
 
+static void tell_manager(void)
+{
+	notify_send("READY=1");
+}
+
 static void answer_problems(struct master *m, uint64_t client, const struct conf_problems *p)
 {
 	json_t *list = json_array();
@@ -95,6 +102,8 @@ static void answer_problems(struct master *m, uint64_t client, const struct conf
 	}
 	if (p->more)
 		log_error("and %zu more", p->more);
+	if (m->up && !m->stopping)
+		tell_manager();
 	if (client)
 		control_answer(m->control, client,
 			       json_pack("{s:b, s:o}", "ok", 0, "problems", list));
@@ -169,6 +178,9 @@ static void reload_commit(struct master *m)
 	asks_on_commit(m);
 	fleet_adjust(m, old_conf);
 	conf_unref(&old_conf);
+	if (pulse_start(m))
+		log_error("no watchdog: out of memory");
+	tell_manager();
 	log_notice("configuration reloaded generation=%llu listeners=%zu",
 		   (unsigned long long)m->conf->generation, m->conf->listens_n);
 	if (client)
@@ -275,6 +287,7 @@ static void reload_begin(struct master *m)
 	size_t i;
 
 	r->wanted = false;
+	notify_send("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_us());
 	if (conf_read(m->source, &r->conf, &problems)) {
 		reload_clear(m);
 		if (problems.n)
@@ -310,9 +323,11 @@ void reload_start(struct master *m, uint64_t client)
 
 	if (r->wanted && !client)
 		return; /* the one that waits reads what is there when it begins */
-	if (m->stopping || r->active || r->wanted) {
+	if (m->stopping || r->active || r->wanted || m->heir.fd != -1) {
 		answer_failure(m, client,
-			       m->stopping ? "insetd is stopping" : "another reload is under way");
+			       m->stopping        ? "insetd is stopping"
+			       : m->heir.fd != -1 ? "an upgrade is under way"
+						  : "another reload is under way");
 		return;
 	}
 	r->wanted = true;

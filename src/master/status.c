@@ -75,6 +75,34 @@ static json_t *listeners(const struct master *m)
 	return list;
 }
 
+/* Those that were here before and have sessions still. */
+static json_t *elders(const struct master *m)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < m->elders_n; i++) {
+		const struct elder *e = &m->elders[i];
+
+		json_array_append_new(list, json_pack("{s:i, s:o, s:I, s:I}", "pid", (int)e->pid,
+						      "control", control_text(e->control),
+						      "sessions", (json_int_t)e->sessions, "since",
+						      (json_int_t)e->since));
+	}
+	return list;
+}
+
+/* null, or how many sessions have how many seconds still. */
+static json_t *drain(const struct master *m)
+{
+	int64_t left = m->drain_until - clock_now();
+
+	if (!m->stopping)
+		return json_null();
+	return json_pack("{s:I, s:I, s:b}", "sessions", (json_int_t)fleet_sessions(m), "seconds",
+			 (json_int_t)MAX_OF(left / 1000, (int64_t)0), "upgraded", (int)m->handed);
+}
+
 json_t *status_new(const struct master *m)
 {
 	json_t *counters = json_object();
@@ -83,14 +111,12 @@ json_t *status_new(const struct master *m)
 	for (i = 0; i < ARRAY_SIZE(figures); i++)
 		json_object_set_new(counters, figures[i].name,
 				    json_integer((json_int_t)counters_sum(figures[i].metric)));
-	return json_pack("{s:b, s:s, s:i, s:I, s:I, s:s, s:o, s:o, s:o}", "ok", 1, "version",
-			 PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
+	return json_pack("{s:b, s:s, s:i, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "ok", 1,
+			 "version", PACKAGE_VERSION, "pid", (int)getpid(), "uptime",
 			 (json_int_t)((clock_now() - m->started_ms) / 1000), "generation",
-			 (json_int_t)m->conf->generation, "state",
-			 m->stopping ? "stopping"
-			 : m->up     ? "up"
-				     : "starting",
-			 "children", children(m), "listeners", listeners(m), "counters", counters);
+			 (json_int_t)m->conf->generation, "state", master_state(m), "children",
+			 children(m), "listeners", listeners(m), "counters", counters, "elders",
+			 elders(m), "drain", drain(m));
 }
 
 /* Sessions of each listener, over all workers that answered. */

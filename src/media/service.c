@@ -374,6 +374,8 @@ static int master_on_message(void)
 		return 0;
 	case IPC_ASK:
 		return child_on_ask(&s.in, on_ask);
+	case IPC_PING:
+		return child_on_ping(&s.in);
 	case IPC_STOP:
 		service_end(0);
 		return 0;

@@ -478,6 +478,8 @@ static int master_on_message(struct zygote *z)
 		return master_on_commit(z);
 	if (z->in.type == IPC_ASK)
 		return child_on_ask(&z->in, NULL);
+	if (z->in.type == IPC_PING)
+		return child_on_ping(&z->in);
 	if (z->in.type == IPC_SETUP) {
 		rc = picture_setup_get(&z->in, &z->next);
 		z->have_next = !rc;

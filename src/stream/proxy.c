@@ -338,6 +338,8 @@ static int on_message(void)
 		return on_commit();
 	if (in.type == IPC_ROLLBACK)
 		return on_rollback();
+	if (in.type == IPC_PING)
+		return child_on_ping(&in);
 	if (in.type == IPC_LEND)
 		return on_lend();
 	if (in.type == IPC_RECALL)

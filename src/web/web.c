@@ -282,6 +282,18 @@ static int on_rollback(void)
 	return rc;
 }
 
+/* Another generation serves these sockets now; what is being answered goes on. */
+static int on_quiesce(void)
+{
+	int rc = ipc_end(&in);
+	size_t i;
+
+	for (i = 0; !rc && i < web.live.n; i++)
+		if (web.live.v[i].daemon)
+			(void)MHD_quiesce_daemon(web.live.v[i].daemon);
+	return rc;
+}
+
 static int on_message(void)
 {
 	if (in.type == IPC_COUNTERS)
@@ -296,6 +308,10 @@ static int on_message(void)
 		return on_rollback();
 	if (in.type == IPC_ASK)
 		return child_on_ask(&in, NULL);
+	if (in.type == IPC_PING)
+		return child_on_ping(&in);
+	if (in.type == IPC_QUIESCE)
+		return on_quiesce();
 	if (in.type == IPC_STOP) {
 		web.exit_code = 0;
 		(void)event_base_loopbreak(web.base);
