@@ -56,3 +56,12 @@ AC_DEFUN([INSET_FILTER],[
     filter_entries="${filter_entries}&filter_$1, "
     filter_names="${filter_names}$1 "])
 ])
+
+dnl INSET_DIR([option],[usual folder],[what]): --with-OPTION=DIR, "yes" for the usual one, none unless asked for:
+dnl `make install` below a prefix of one's own must not write into the system's folders.
+AC_DEFUN([INSET_DIR],[
+  AC_ARG_WITH([$1],[AS_HELP_STRING([--with-$1=DIR],[install $3 into DIR, "yes" for $2 @<:@default=no@:>@])],[$1=$withval],[$1=no])
+  AS_IF([test "x$$1" = xyes],[$1=$2])
+  AC_SUBST([$1])
+  AM_CONDITIONAL([INSTALL_$1],[test "x$$1" != xno])
+])
