@@ -13,9 +13,9 @@
 
 #include "base/err.h"
 
-void body_init(struct body *b, uint64_t max)
+void body_init(struct body *b, uint64_t max, const struct body_limits *limits)
 {
-	*b = (struct body){ .max = max, .fd = -1 };
+	*b = (struct body){ .max = max, .limits = *limits, .fd = -1 };
 }
 
 void body_fini(struct body *b)
@@ -35,18 +35,33 @@ static int body_open(struct body *b)
 	return b->fd == -1 ? ERR_IO : 0;
 }
 
+static int body_peek(struct body *b, const uint8_t *p, size_t n)
+{
+	const struct body_limits *l = &b->limits;
+
+	peek_add(&b->peek, p, n);
+	return peek_is_too_big(&b->peek, l->max_side, l->max_pixels, l->max_pixels_jpeg)
+		       ? ERR_TOO_BIG
+		       : 0;
+}
+
+/* Whether it goes on to look like a picture that may be scaled. */
 static int body_sniff(struct body *b, const uint8_t *p, size_t n)
 {
 	size_t take;
 
 	if (b->size >= sizeof(b->head))
-		return 0;
+		return body_peek(b, p, n);
 	take = MIN_OF(n, sizeof(b->head) - (size_t)b->size);
 	memcpy(b->head + b->size, p, take);
 	if (b->size + take < sizeof(b->head))
 		return 0;
 	b->format = picture_sniff(b->head, sizeof(b->head));
-	return b->format == PICTURE_NONE ? ERR_UNSUPPORTED : 0;
+	if (b->format == PICTURE_NONE)
+		return ERR_UNSUPPORTED;
+	peek_init(&b->peek, b->format);
+	peek_add(&b->peek, b->head, sizeof(b->head));
+	return body_peek(b, p + take, n - take);
 }
 
 int body_add(struct body *b, const uint8_t *p, size_t n)

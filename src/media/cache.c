@@ -20,7 +20,10 @@
 struct entry {
 	struct list lru;    /* most recent first */
 	struct list bucket; /* of its hash */
+	struct list twins;  /* bucket of its content; alone: it has none */
 	struct cache_key key;
+	struct cache_key content;    /* of what it was made of */
+	struct validator *validator; /* owned; NULL: none */
 	int64_t expires;
 	struct job_result result; /* bytes point behind the entry */
 	uint8_t bytes[];
@@ -32,6 +35,7 @@ struct cache {
 	size_t entries;
 	struct list lru;
 	struct list buckets[BUCKETS];
+	struct list contents[BUCKETS];
 };
 
 /* What the keys of a URL begin with. */
@@ -72,16 +76,27 @@ bool cache_key_is_of(const struct cache_key *key, const char *url)
 	return url_sum(url, sum) == 0 && memcmp(key->sum, sum, CACHE_KEY_URL) == 0;
 }
 
+int cache_content_key_make(struct cache_key *key, const uint8_t sha256[HASH_SHA256_LEN],
+			   const struct job *j)
+{
+	uint8_t text[HASH_SHA256_LEN + 64];
+	int n = snprintf((char *)text, 64, "%u %u %u %u ", (unsigned)j->output, j->width, j->height,
+			 j->max_bytes);
+
+	memcpy(text + n, sha256, HASH_SHA256_LEN);
+	return hash_sha256(text, (size_t)n + HASH_SHA256_LEN, key->sum);
+}
+
 /* The digest is as good as random, and the URL's author cannot choose it cheaply enough to matter.
  */
-static struct list *bucket_of(struct cache *c, const struct cache_key *key)
+static struct list *bucket_of(struct list buckets[BUCKETS], const struct cache_key *key)
 {
-	return &c->buckets[(key->sum[0] << 8 | key->sum[1]) % BUCKETS];
+	return &buckets[(key->sum[0] << 8 | key->sum[1]) % BUCKETS];
 }
 
 static size_t entry_size(const struct entry *e)
 {
-	return sizeof(*e) + e->result.len;
+	return sizeof(*e) + e->result.len + (e->validator ? sizeof(*e->validator) : 0);
 }
 
 struct cache *cache_new(size_t max)
@@ -93,8 +108,10 @@ struct cache *cache_new(size_t max)
 		return NULL;
 	c->max = max;
 	list_init(&c->lru);
-	for (i = 0; i < BUCKETS; i++)
+	for (i = 0; i < BUCKETS; i++) {
 		list_init(&c->buckets[i]);
+		list_init(&c->contents[i]);
+	}
 	return c;
 }
 
@@ -102,8 +119,10 @@ static void entry_drop(struct cache *c, struct entry *e)
 {
 	list_remove(&e->lru);
 	list_remove(&e->bucket);
+	list_remove(&e->twins);
 	c->bytes -= entry_size(e);
 	c->entries--;
+	free(e->validator);
 	free(e);
 }
 
@@ -137,7 +156,7 @@ void cache_set_max(struct cache *c, size_t max)
 
 static struct entry *entry_find(struct cache *c, const struct cache_key *key)
 {
-	struct list *bucket = bucket_of(c, key);
+	struct list *bucket = bucket_of(c->buckets, key);
 	struct list *i;
 
 	LIST_EACH(i, bucket) {
@@ -149,6 +168,16 @@ static struct entry *entry_find(struct cache *c, const struct cache_key *key)
 	return NULL;
 }
 
+/* Fills *r; the entry is in use again. */
+static void entry_use(struct cache *c, struct entry *e, struct job_result *r)
+{
+	list_remove(&e->lru);
+	list_add_head(&c->lru, &e->lru);
+	*r = e->result;
+	r->from_cache = true;
+	r->max_age = (uint32_t)(MAX_OF(e->expires - clock_now(), 0) / 1000);
+}
+
 bool cache_find(struct cache *c, const struct cache_key *key, struct job_result *r)
 {
 	struct entry *e = entry_find(c, key);
@@ -156,44 +185,88 @@ bool cache_find(struct cache *c, const struct cache_key *key, struct job_result 
 	if (!e)
 		return false;
 	if (e->expires <= clock_now()) {
-		entry_drop(c, e);
-		cache_count(c);
+		if (!e->validator && list_is_empty(&e->twins)) {
+			entry_drop(c, e);
+			cache_count(c);
+		}
 		return false;
 	}
-	list_remove(&e->lru);
-	list_add_head(&c->lru, &e->lru);
-	*r = e->result;
-	r->from_cache = true;
-	r->max_age = (uint32_t)((e->expires - clock_now()) / 1000);
+	entry_use(c, e, r);
 	return true;
 }
 
-void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
-		 uint64_t ttl_ms)
+bool cache_find_known(struct cache *c, const struct cache_key *key, struct job_result *r,
+		      struct validator *v)
 {
-	struct entry *old = entry_find(c, key), *e;
-	size_t size = sizeof(*e) + r->len;
+	struct entry *e = entry_find(c, key);
 
-	/* The copy comes first: what leaves may be what r was borrowed from. */
-	e = ttl_ms && size <= c->max ? malloc(size) : NULL;
-	if (e) {
-		e->key = *key;
-		e->expires = clock_now() + (int64_t)ttl_ms;
-		e->result = *r;
-		e->result.id = 0;
-		e->result.bytes = e->bytes;
-		if (r->len)
-			memcpy(e->bytes, r->bytes, r->len);
+	if (!e || !e->validator)
+		return false;
+	*v = *e->validator;
+	entry_use(c, e, r);
+	return true;
+}
+
+bool cache_find_content(struct cache *c, const struct cache_key *content, struct job_result *r)
+{
+	struct list *bucket = bucket_of(c->contents, content);
+	struct list *i;
+
+	LIST_EACH(i, bucket) {
+		struct entry *e = CONTAINER_OF(i, struct entry, twins);
+
+		if (memcmp(&e->content, content, sizeof(*content)) != 0)
+			continue;
+		entry_use(c, e, r);
+		r->from_cache = false;
+		return true;
 	}
+	return false;
+}
+
+/* NULL: cannot be kept. */
+static struct entry *entry_new(const struct cache *c, const struct cache_key *key,
+			       const struct job_result *r, uint64_t ttl_ms,
+			       const struct validator *v)
+{
+	size_t size = sizeof(struct entry) + r->len + (v ? sizeof(*v) : 0);
+	struct entry *e = size <= c->max ? malloc(sizeof(*e) + r->len) : NULL;
+
+	if (!e)
+		return NULL;
+	e->validator = v ? malloc(sizeof(*v)) : NULL;
+	if (e->validator)
+		*e->validator = *v;
+	e->key = *key;
+	e->expires = clock_now() + (int64_t)ttl_ms;
+	e->result = *r;
+	e->result.id = 0;
+	e->result.bytes = e->bytes;
+	if (r->len)
+		memcpy(e->bytes, r->bytes, r->len);
+	list_init(&e->lru);
+	list_init(&e->bucket);
+	list_init(&e->twins);
+	return e;
+}
+
+/* e NULL: the key is forgotten. */
+static void cache_put(struct cache *c, const struct cache_key *key, struct entry *e,
+		      const struct cache_key *content)
+{
+	struct entry *old = entry_find(c, key);
+
 	if (old)
 		entry_drop(c, old);
 	if (e) {
-		cache_shrink(c, c->max - size);
-		list_init(&e->lru);
-		list_init(&e->bucket);
+		cache_shrink(c, c->max - entry_size(e));
 		list_add_head(&c->lru, &e->lru);
-		list_add_head(bucket_of(c, key), &e->bucket);
-		c->bytes += size;
+		list_add_head(bucket_of(c->buckets, key), &e->bucket);
+		if (content) {
+			e->content = *content;
+			list_add_head(bucket_of(c->contents, content), &e->twins);
+		}
+		c->bytes += entry_size(e);
 		c->entries++;
 	}
 	cache_count(c);
@@ -213,7 +286,7 @@ bool cache_purge_one(struct cache *c, const char *url, struct cache_key *key_out
 	/* All profiles of a URL are in one bucket: it is chosen by what their keys share. */
 	if (url_sum(url, key_out->sum))
 		return false;
-	bucket = bucket_of(c, key_out);
+	bucket = bucket_of(c->buckets, key_out);
 	LIST_EACH(i, bucket) {
 		struct entry *e = CONTAINER_OF(i, struct entry, bucket);
 		const struct job_result *r = &e->result;
@@ -227,6 +300,21 @@ bool cache_purge_one(struct cache *c, const char *url, struct cache_key *key_out
 		return true;
 	}
 	return false;
+}
+
+/* In both the copy comes first: what leaves may be what r was borrowed from. */
+void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
+		 uint64_t ttl_ms)
+{
+	cache_put(c, key, ttl_ms ? entry_new(c, key, r, ttl_ms, NULL) : NULL, NULL);
+}
+
+void cache_store_made(struct cache *c, const struct cache_key *key, const struct job_result *r,
+		      uint64_t ttl_ms, const struct cache_key *content, const struct validator *v)
+{
+	struct entry *e = entry_new(c, key, r, ttl_ms, v && validator_is_there(v) ? v : NULL);
+
+	cache_put(c, key, e, content);
 }
 
 size_t cache_bytes(const struct cache *c)

@@ -4,12 +4,17 @@
  *
  * Thumbnails and failures alike, under a digest of everything that shaped them. Bounded by
  * bytes, its own book-keeping included. No I/O; time is clock_now().
+ *
+ * A thumbnail may outlive its time, for two uses: its validator asks the host whether it has
+ * changed, and a second index finds it by the bytes that it was made of, whatever their URL.
+ * entry_drop() takes an entry out of every index.
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/job.h"
+#include "media/freshness.h"
 
 struct cache;
 
@@ -22,6 +27,10 @@ struct cache_key {
 
 /* url is canonical and without fragment. 0 or ERR_NOMEM. */
 int cache_key_make(struct cache_key *key, const char *url, const struct job *j) MUSTCHECK;
+
+/* Of the bytes of a medium and the profile, whatever its URL. 0 or ERR_NOMEM. */
+int cache_content_key_make(struct cache_key *key, const uint8_t sha256[HASH_SHA256_LEN],
+			   const struct job *j) MUSTCHECK;
 
 /* NULL when out of memory. */
 struct cache *cache_new(size_t max) MUSTCHECK;
@@ -40,6 +49,23 @@ bool cache_find(struct cache *c, const struct cache_key *key, struct job_result 
  * kept is not kept. */
 void cache_store(struct cache *c, const struct cache_key *key, const struct job_result *r,
 		 uint64_t ttl_ms);
+
+/*
+ * The same for a thumbnail that was made of a medium: content finds it by those bytes, and v asks
+ * for it again where it can; ttl_ms 0 keeps it for that alone.
+ */
+void cache_store_made(struct cache *c, const struct cache_key *key, const struct job_result *r,
+		      uint64_t ttl_ms, const struct cache_key *content, const struct validator *v);
+
+/*
+ * A thumbnail whose host can be asked with *v whether it has changed, its time over or not.
+ * r->bytes as with cache_find().
+ */
+bool cache_find_known(struct cache *c, const struct cache_key *key, struct job_result *r,
+		      struct validator *v);
+
+/* A thumbnail of these bytes, its time over or not; r as from the scaler. Bytes as cache_find(). */
+bool cache_find_content(struct cache *c, const struct cache_key *content, struct job_result *r);
 
 /* Forgets everything. */
 void cache_flush(struct cache *c);

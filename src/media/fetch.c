@@ -40,6 +40,9 @@ struct fetch {
 	struct fetch **slot;     /* where the owner keeps us */
 	fetch_done_fn done;
 	void *arg;
+	struct validator known; /* "": nothing is */
+	bool conditional;       /* this hop may be answered with 304 */
+	bool unwanted;          /* nobody waits */
 	int64_t deadline;
 	struct event *timer; /* owned: the deadline */
 	struct event *step;  /* owned: begins the first hop */
@@ -152,14 +155,22 @@ static void fetch_finish(struct fetch *f, enum job_status status, bool host_fail
 	struct fetch_result r = { .status = status,
 				  .host_failed = host_failed,
 				  .fd = -1,
-				  .max_age = f->reply.max_age,
-				  .no_store = f->reply.no_store };
+				  .max_age = freshness_life(&f->reply.fresh, clock_wall()),
+				  .no_store = f->reply.fresh.no_store,
+				  .validator = f->reply.fresh.validator };
 	fetch_done_fn done = f->done;
 	void *arg = f->arg;
 
 	if (status == JOB_HTTP)
 		r.gone = f->reply.status == 404 || f->reply.status == 410;
+	if (f->reply.status == 429 || f->reply.status == 503)
+		r.retry = freshness_retry(&f->reply.fresh, clock_wall());
 	if (status == JOB_OK) {
+		r.validator.where = hash_keyed(f->target.text, strlen(f->target.text));
+		r.validator.life = r.max_age;
+		r.not_modified = f->reply.status == 304;
+	}
+	if (status == JOB_OK && !r.not_modified) {
 		r.format = f->body.format;
 		r.size = f->body.size;
 		r.whole = f->reply.delimited;
@@ -242,6 +253,11 @@ static int on_prereq(void *arg, char *ip, char *local UNUSED, int port, int loca
 	return CURL_PREREQFUNC_ABORT;
 }
 
+static bool fetch_is_unchanged(const struct fetch *f)
+{
+	return f->conditional && f->reply.status == 304;
+}
+
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
 	bool ended = ((struct fetch *)arg)->reply.ended;
@@ -250,12 +266,14 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 	f->stop = reply_add(&f->reply, p, size * n);
 	if (f->stop)
 		return 0;
-	if (f->reply.ended && !ended) {
+	if (f->reply.ended && !ended && !fetch_is_unchanged(f)) {
 		if (f->reply.status != 200)
 			f->stop =
 				ERR_NOT_FOUND; /* its body is of no interest; nor is a redirect's */
 		else if (!reply_may_be_picture(&f->reply))
 			f->stop = ERR_UNSUPPORTED;
+		else if (fetch_is_useless(f))
+			f->stop = ERR_CLOSED;
 	}
 	return f->stop ? 0 : size * n;
 }
@@ -370,13 +388,41 @@ static CURLcode fetch_set_rest(struct fetch *f)
 
 #undef SET
 
+/* *list grows by a line, or keeps what it has. */
+static int header_add(struct curl_slist **list, const char *name, const char *value)
+{
+	char line[32 + FRESHNESS_ETAG_MAX];
+	struct curl_slist *longer;
+
+	snprintf(line, sizeof(line), "%s: %s", name, value);
+	longer = curl_slist_append(*list, line);
+	if (!longer)
+		return ERR_NOMEM;
+	*list = longer;
+	return 0;
+}
+
+/* What is known is of one URL, and a redirect may lead to another one this time. */
+static int fetch_set_header(struct fetch *f)
+{
+	const struct validator *v = &f->known;
+	int rc = header_add(&f->header, "Accept", "image/*");
+
+	f->conditional = validator_is_there(v) &&
+			 v->where == hash_keyed(f->target.text, strlen(f->target.text));
+	if (!rc && f->conditional && v->etag[0])
+		rc = header_add(&f->header, "If-None-Match", v->etag);
+	if (!rc && f->conditional && v->modified[0])
+		rc = header_add(&f->header, "If-Modified-Since", v->modified);
+	return rc;
+}
+
 /* To the vetted addresses. */
 static void fetch_connect(struct fetch *f)
 {
 	f->easy = curl_easy_init();
 	f->share = curl_share_init();
-	f->header = curl_slist_append(NULL, "Accept: image/*");
-	if (!f->easy || !f->share || !f->header || fetch_pin(f) ||
+	if (!f->easy || !f->share || fetch_set_header(f) || fetch_pin(f) ||
 	    curl_share_setopt(f->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
 	    fetch_set_policy(f) || fetch_set_limits(f) || fetch_set_rest(f) ||
 	    multi_add(f->fetcher->multi, f->easy)) {
@@ -470,6 +516,8 @@ static void fetch_on_stop(struct fetch *f)
 		fetch_finish(f, JOB_NOT_PICTURE, false);
 	else if (stop == ERR_TOO_BIG && f->reply.ended)
 		fetch_finish(f, JOB_TOO_BIG, false);
+	else if (stop == ERR_CLOSED) /* nobody waits, and it may not be kept */
+		fetch_finish(f, JOB_DEADLINE, false);
 	else if (stop == ERR_TOO_BIG) /* a flood of header lines */
 		fetch_finish(f, JOB_HTTP, true);
 	else
@@ -504,6 +552,8 @@ static void fetch_on_end(void *private, CURLcode code)
 		fetch_finish(f, JOB_TOO_BIG, false);
 	} else if (code == CURLE_OPERATION_TIMEDOUT) {
 		fetch_finish(f, JOB_TIMEOUT, true);
+	} else if (code == CURLE_OK && fetch_is_unchanged(f)) {
+		fetch_finish(f, JOB_OK, false);
 	} else if (code == CURLE_OK && f->reply.status == 200) {
 		f->stop = body_seal(&f->body);
 		if (f->stop)
@@ -555,9 +605,23 @@ void fetcher_free(struct fetcher **f)
 	*f = NULL;
 }
 
-int fetch_start(struct fetcher *fr, const char *url, uint64_t max, struct fetch **out,
-		fetch_done_fn done, void *arg)
+void fetch_set_wanted(struct fetch *f, bool wanted)
 {
+	f->unwanted = !wanted;
+}
+
+bool fetch_is_useless(const struct fetch *f)
+{
+	return f->unwanted && f->reply.ended && f->reply.fresh.no_store;
+}
+
+int fetch_start(struct fetcher *fr, const char *url, uint64_t max, const struct validator *known,
+		struct fetch **out, fetch_done_fn done, void *arg)
+{
+	const struct conf_scale *scale = &fr->conf->scale;
+	struct body_limits limits = { .max_pixels = scale->max_pixels,
+				      .max_pixels_jpeg = scale->max_pixels_jpeg,
+				      .max_side = (uint32_t)scale->max_side };
 	uint32_t ms = fr->conf->fetch.timeout;
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 	struct fetch *f = calloc(1, sizeof(*f));
@@ -570,7 +634,9 @@ int fetch_start(struct fetcher *fr, const char *url, uint64_t max, struct fetch 
 	f->done = done;
 	f->arg = arg;
 	f->deadline = clock_now() + ms;
-	body_init(&f->body, max);
+	if (known)
+		f->known = *known;
+	body_init(&f->body, max, &limits);
 	f->timer = evtimer_new(fr->base, on_timer, f);
 	f->step = evtimer_new(fr->base, on_step, f);
 	if (!f->timer || !f->step || evtimer_add(f->timer, &tv) == -1 ||

@@ -15,6 +15,7 @@
 
 #include "base/job.h"
 #include "conf/conf.h"
+#include "media/freshness.h"
 #include "media/guard.h"
 #include "media/resolver.h"
 #include "media/target.h"
@@ -27,8 +28,11 @@ struct fetch_result {
 	bool host_failed; /* a reason to leave the host alone: not answering, or broken */
 	bool gone;        /* 404 or 410 */
 	bool no_store;    /* the host says: do not keep */
-	uint32_t max_age; /* seconds, or REPLY_AGE_NONE */
+	uint32_t max_age; /* seconds, or FRESHNESS_NONE */
+	uint32_t retry;   /* seconds for which the host wants to be left alone; 0: not said */
+	struct validator validator;
 	/* With JOB_OK: */
+	bool not_modified; /* what the validator given at the start is of; nothing below is valid */
 	enum picture_format format; /* by its first bytes */
 	uint64_t size;
 	bool whole; /* its end was announced, so that none of it can be missing */
@@ -47,8 +51,16 @@ int fetcher_set_conf(struct fetcher *f, struct conf *conf) MUSTCHECK;
 /* This machine's addresses may have changed. */
 void fetcher_refresh(struct fetcher *f);
 
-/* max: bytes of the body. *out is set to NULL when the fetch ends. 0 or ERR_NOMEM. */
-int fetch_start(struct fetcher *fr, const char *url, uint64_t max, struct fetch **out,
-		fetch_done_fn done, void *arg) MUSTCHECK;
+/*
+ * max: bytes of the body. known: of what is there already, so that only a change need be
+ * transferred; NULL: nothing is. *out is set to NULL when the fetch ends. 0 or ERR_NOMEM.
+ */
+int fetch_start(struct fetcher *fr, const char *url, uint64_t max, const struct validator *known,
+		struct fetch **out, fetch_done_fn done, void *arg) MUSTCHECK;
+/* Does anybody wait for it? While nobody does, it ends once it is known that nobody may keep the
+ * result. */
+void fetch_set_wanted(struct fetch *f, bool wanted);
+/* Is that known already? Then it may be stopped. */
+bool fetch_is_useless(const struct fetch *f);
 /* Accepts NULL. */
 void fetch_stop(struct fetch **f);

@@ -6,91 +6,22 @@
 
 #include "media/flight.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/err.h"
-#include "media/cache.h"
-#include "media/cid.h"
-#include "media/fetch.h"
-#include "media/host.h"
-#include "media/load.h"
-#include "media/parcel.h"
-#include "media/rate.h"
-#include "media/reply.h"
-#include "media/scale.h"
-#include "media/shared.h"
+#include "media/flight-inside.h"
 #include "media/turn.h"
 
-#define BUCKETS      1024
-#define WAITERS_MAX  16384
-#define OFFER_MS     5000 /* time for the thumbnails of a picture that has arrived */
-#define PROFILES_MAX FLIGHTS_PROFILES_MAX
-
-enum flight_state { FLIGHT_SHARING, FLIGHT_QUEUED, FLIGHT_FETCHING, FLIGHT_SCALING };
-
-struct flights {
-	struct event_base *base; /* borrowed */
-	struct conf *conf;       /* owned reference */
-	flights_answer_fn answer;
-	flights_publish_fn publish; /* NULL: nobody to publish */
-	struct cache *cache;
-	struct rate *rate;
-	struct host_table *hosts;
-	struct fetcher *fetcher;
-	struct loads *loads;
-	struct shared *shared;
-	char *own; /* owned: what the URLs of our own box begin with; NULL: none */
-	struct scale *scale;
-	struct event *next; /* owned: looks at the queue */
-	struct list queue;  /* of flights, first come first */
-	size_t queued;
-	size_t fetching;
-	size_t waiters;
-	struct list buckets[BUCKETS];
-};
-
-struct flight {
-	struct flights *all; /* borrowed */
-	struct list queue;
-	struct list bucket;
-	struct list waiters;
-	enum flight_state state;
-	int64_t since; /* it waits for its turn, fetches or scales */
-	struct cache_key key;
-	char *url;         /* owned, canonical */
-	struct host *host; /* reference */
-	struct job job;    /* of the first waiter; its texts are not kept */
-	struct search *search;
-	bool locked;   /* in the shared cache: others wait for our result */
-	bool private;  /* a waiter wants it kept out of there */
-	bool disowned; /* purged meanwhile: kept nowhere */
-	struct fetch *fetch;
-	struct load *load;
-	struct scale_job *scaling;
-	struct fetch_result media;
-};
-
-struct waiter {
-	struct list in_flight;
-	struct list in_client;
-	struct flight *flight; /* borrowed */
-	void *client;          /* borrowed */
-	uint64_t id;
-	bool to_box;
-	struct event *timer; /* owned: its deadline */
-	struct cid_claim claim;
-};
+#define WAITERS_MAX 16384
 
 /* --- answers --------------------------------------------------------------------------- */
 
-static void flights_reply(struct flights *all, void *client, uint64_t id, bool to_box,
-			  const struct job_result *result)
+void flights_reply(struct flights *all, void *client, uint64_t id, bool to_box,
+		   const struct job_result *result)
 {
 	struct job_result r = *result;
 
@@ -100,7 +31,7 @@ static void flights_reply(struct flights *all, void *client, uint64_t id, bool t
 	all->answer(client, &r);
 }
 
-static void flights_refuse(struct flights *all, void *client, uint64_t id, enum job_status status)
+void flights_refuse(struct flights *all, void *client, uint64_t id, enum job_status status)
 {
 	struct job_result r = { .status = status };
 
@@ -117,7 +48,7 @@ static void waiter_free(struct waiter *w)
 	free(w);
 }
 
-static void flight_free(struct flight *f)
+void flight_free(struct flight *f)
 {
 	struct flights *all = f->all;
 
@@ -135,13 +66,15 @@ static void flight_free(struct flight *f)
 	fetch_stop(&f->fetch);
 	load_stop(&f->load);
 	scale_stop(&f->scaling);
+	while (!list_is_empty(&f->twins)) /* only at the end of all flights */
+		list_remove(list_first(&f->twins));
 	host_put(&f->host);
 	free(f->url);
 	free(f);
 	event_active(all->next, EV_TIMEOUT, 0);
 }
 
-static void flight_finish(struct flight *f, const struct job_result *r)
+void flight_finish(struct flight *f, const struct job_result *r)
 {
 	while (!list_is_empty(&f->waiters)) {
 		struct waiter *w = CONTAINER_OF(list_first(&f->waiters), struct waiter, in_flight);
@@ -185,25 +118,25 @@ static uint64_t failure_ttl(const struct conf_cache *c, enum job_status status, 
 	BUG();
 }
 
-/* Into both caches. */
-static void flight_store(struct flight *f, const struct job_result *r, uint64_t ttl)
+static void flight_share_result(struct flight *f, const struct job_result *r, uint64_t ttl)
 {
 	if (f->disowned)
 		return;
-	cache_store(f->all->cache, &f->key, r, ttl);
 	if (!ttl || f->private || !parcel_may_hold(r))
 		return;
 	shared_store(f->all->shared, &f->key, r, ttl);
 	f->locked = false;
 }
 
-static void flight_fail(struct flight *f, enum job_status status)
+void flight_fail(struct flight *f, enum job_status status)
 {
 	uint64_t ttl = failure_ttl(&f->all->conf->cache, status, f->media.gone);
 	struct job_result r = { .status = status };
 
-	if (ttl)
-		flight_store(f, &r, ttl);
+	if (ttl && !f->disowned) {
+		cache_store(f->all->cache, &f->key, &r, ttl);
+		flight_share_result(f, &r, ttl);
+	}
 	flight_finish(f, &r);
 }
 
@@ -213,32 +146,12 @@ static uint64_t success_ttl(const struct flight *f)
 
 	if (f->media.no_store)
 		return 0;
-	if (f->media.max_age != REPLY_AGE_NONE)
+	if (f->media.max_age != FRESHNESS_NONE)
 		ttl = MIN_OF(ttl, (uint64_t)f->media.max_age * 1000);
 	return ttl;
 }
 
-/* --- the scaler ------------------------------------------------------------------------ */
-
-static enum job_status status_of_picture(enum picture_status status)
-{
-	switch (status) {
-	case PICTURE_OK:
-		return JOB_OK;
-	case PICTURE_FAILED:
-	case PICTURE_KILLED:
-		return JOB_SCALER;
-	case PICTURE_TOO_BIG:
-	case PICTURE_NO_FIT:
-		return JOB_TOO_BIG;
-	case PICTURE_UNAVAILABLE:
-		return JOB_UNAVAILABLE;
-	}
-	BUG();
-}
-
-/* One stage of its way is over. */
-static void flight_note(struct flight *f, enum histogram_id stage)
+void flight_note(struct flight *f, enum histogram_id stage)
 {
 	int64_t now = clock_now();
 
@@ -246,58 +159,55 @@ static void flight_note(struct flight *f, enum histogram_id stage)
 	f->since = now;
 }
 
-static void on_scaled(void *arg, const struct picture_result *p)
+void flight_succeed(struct flight *f, struct job_result *r)
 {
-	struct flight *f = arg;
-	struct job_result r = { .status = JOB_OK,
-				.media_format = f->media.format,
-				.media_width = p->original_width,
-				.media_height = p->original_height,
-				.media_size = f->media.size,
-				.media_whole = f->media.whole,
-				.thumbhash = p->thumbhash,
-				.format = p->format,
-				.width = p->width,
-				.height = p->height,
-				.bytes = p->bytes,
-				.len = p->len };
 	uint64_t ttl = success_ttl(f);
 
-	flight_note(f, HISTOGRAM_SCALE);
-	if (p->status != PICTURE_OK) {
-		flight_fail(f, status_of_picture(p->status));
-		return;
-	}
-	memcpy(r.media_sha256, f->media.sha256, sizeof(r.media_sha256));
-	r.max_age = (uint32_t)(ttl / 1000);
-	flight_store(f, &r, ttl);
-	flight_finish(f, &r);
-}
-
-static void flight_scale(struct flight *f, int fd)
-{
-	const struct conf_scale *c = &f->all->conf->scale;
-	struct picture_request what = { .format = f->media.format,
-					.output = f->job.output,
-					.width = f->job.width,
-					.height = f->job.height,
-					.max_bytes = f->job.max_bytes,
-					.limits = { .max_pixels = c->max_pixels,
-						    .max_pixels_jpeg = c->max_pixels_jpeg,
-						    .max_side = (uint32_t)c->max_side,
-						    .memory = c->memory,
-						    .wall_ms = c->wall,
-						    .cpu_ms = c->cpu } };
-	int rc = scale_start(f->all->scale, c, &what, fd, f->media.sha256, &f->scaling, on_scaled,
-			     f);
-
-	if (rc)
-		flight_fail(f, rc == ERR_UNSUPPORTED ? JOB_UNAVAILABLE
-			       : rc == ERR_IO        ? JOB_SCALER
-						     : JOB_OVERLOAD);
+	r->max_age = (uint32_t)(ttl / 1000);
+	if (f->disowned)
+		; /* purged since it began */
+	else if (f->media.no_store)
+		cache_store(f->all->cache, &f->key, r, 0);
+	else
+		cache_store_made(f->all->cache, &f->key, r, ttl,
+				 f->has_content ? &f->content : NULL, &f->media.validator);
+	flight_share_result(f, r, ttl);
+	flight_finish(f, r);
 }
 
 /* --- the fetch ------------------------------------------------------------------------- */
+
+static enum job_status flight_go(struct flight *f);
+
+/* The host says that the medium has not changed: the thumbnail gets another life. */
+static void flight_renew(struct flight *f)
+{
+	struct validator known;
+	struct job_result r = { 0 };
+	enum job_status status;
+	uint8_t *copy = NULL;
+
+	if (cache_find_known(f->all->cache, &f->key, &r, &known))
+		copy = malloc(r.len);
+	if (!copy) { /* it has left the cache meanwhile: this time there is nothing to ask with */
+		cache_store(f->all->cache, &f->key, &r, 0);
+		status = flight_go(f);
+		if (status != JOB_OK)
+			flight_fail(f, status);
+		return;
+	}
+	memcpy(copy, r.bytes, r.len); /* the cache moves on while all are answered */
+	r.bytes = copy;
+	if (f->media.max_age == FRESHNESS_NONE)
+		f->media.max_age = known.life;
+	known.life = f->media.max_age;
+	if (!validator_is_there(&f->media.validator))
+		f->media.validator = known;
+	f->has_content = cache_content_key_make(&f->content, r.media_sha256, &f->job) == 0;
+	counter_inc(METRIC_CACHE_RENEWED);
+	flight_succeed(f, &r);
+	free(copy);
+}
 
 static void on_fetched(void *arg, const struct fetch_result *r)
 {
@@ -308,15 +218,19 @@ static void on_fetched(void *arg, const struct fetch_result *r)
 	flight_note(f, HISTOGRAM_FETCH);
 	f->all->fetching--;
 	host_stop(f->host);
+	if (r->retry)
+		host_pause(f->host, r->retry, &f->all->conf->limits);
 	if (r->host_failed)
 		host_failed(f->host, &f->all->conf->limits);
 	else if (r->status != JOB_ADDRESS && r->status != JOB_OVERLOAD && r->status != JOB_CONNECT)
 		host_succeeded(f->host);
 	event_active(f->all->next, EV_TIMEOUT, 0);
-	if (r->status == JOB_OK)
-		flight_scale(f, r->fd);
-	else
+	if (r->status != JOB_OK)
 		flight_fail(f, r->status);
+	else if (r->not_modified)
+		flight_renew(f);
+	else
+		flight_scale(f, r->fd);
 }
 
 static bool flight_may_start(const struct flight *f)
@@ -336,6 +250,9 @@ static bool flight_is_own(const struct flight *f)
 static void flight_start(struct flight *f)
 {
 	struct flights *all = f->all;
+	struct validator known;
+	struct job_result r;
+	bool is_known;
 
 	if (host_is_blocked(f->host, &all->conf->limits)) {
 		flight_fail(f, JOB_BREAKER);
@@ -353,7 +270,9 @@ static void flight_start(struct flight *f)
 			flight_fail(f, JOB_OVERLOAD);
 		return;
 	}
-	if (fetch_start(all->fetcher, f->url, f->job.fetch_max, &f->fetch, on_fetched, f))
+	is_known = cache_find_known(all->cache, &f->key, &r, &known);
+	if (fetch_start(all->fetcher, f->url, f->job.fetch_max, is_known ? &known : NULL, &f->fetch,
+			on_fetched, f))
 		flight_fail(f, JOB_OVERLOAD);
 }
 
@@ -375,13 +294,18 @@ static void on_next(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* --- waiters --------------------------------------------------------------------------- */
 
-/* The last one of a flight that has not begun to fetch takes it along. */
+/* The last one takes along a flight that has not begun to fetch, or whose result nobody may keep.
+ */
 static void waiter_leave(struct waiter *w)
 {
 	struct flight *f = w->flight;
 
 	waiter_free(w);
-	if (f->state <= FLIGHT_QUEUED && list_is_empty(&f->waiters))
+	if (!list_is_empty(&f->waiters))
+		return;
+	if (f->fetch)
+		fetch_set_wanted(f->fetch, false);
+	if (f->state <= FLIGHT_QUEUED || (f->fetch && fetch_is_useless(f->fetch)))
 		flight_free(f);
 }
 
@@ -419,7 +343,7 @@ void flights_leave(struct list *waiters)
 		waiter_leave(CONTAINER_OF(list_first(waiters), struct waiter, in_client));
 }
 
-static int flight_join(struct flight *f, void *client, struct list *waiters, const struct job *j)
+int flight_join(struct flight *f, void *client, struct list *waiters, const struct job *j)
 {
 	struct timeval tv = { .tv_sec = j->deadline_ms / 1000,
 			      .tv_usec = j->deadline_ms % 1000 * 1000 };
@@ -443,6 +367,8 @@ static int flight_join(struct flight *f, void *client, struct list *waiters, con
 	w->claim = cid_claim_of(j);
 	w->to_box = j->to_box;
 	f->private |= j->no_store;
+	if (f->fetch)
+		fetch_set_wanted(f->fetch, true);
 	list_init(&w->in_flight);
 	list_init(&w->in_client);
 	list_add_tail(&f->waiters, &w->in_flight);
@@ -458,7 +384,7 @@ static struct list *bucket_of(struct flights *all, const struct cache_key *key)
 	return &all->buckets[(key->sum[0] << 8 | key->sum[1]) % BUCKETS];
 }
 
-static struct flight *flight_find(struct flights *all, const struct cache_key *key)
+struct flight *flight_find(struct flights *all, const struct cache_key *key)
 {
 	struct list *bucket = bucket_of(all, key);
 	struct list *i;
@@ -472,8 +398,8 @@ static struct flight *flight_find(struct flights *all, const struct cache_key *k
 	return NULL;
 }
 
-static struct flight *flight_new(struct flights *all, const struct target *t, const struct job *j,
-				 const struct cache_key *key)
+struct flight *flight_new(struct flights *all, const struct target *t, const struct job *j,
+			  const struct cache_key *key)
 {
 	struct flight *f = calloc(1, sizeof(*f));
 
@@ -493,6 +419,7 @@ static struct flight *flight_new(struct flights *all, const struct target *t, co
 	f->job.url = NULL;
 	f->job.declared = NULL;
 	list_init(&f->queue);
+	list_init(&f->twins);
 	list_init(&f->bucket);
 	list_init(&f->waiters);
 	list_add_head(bucket_of(all, key), &f->bucket);
@@ -543,7 +470,8 @@ static void on_shared(void *arg, const struct job_result *result, uint64_t ttl, 
 				  : failure_ttl(c, r.status, c->gone_ttl > c->negative_ttl));
 	r.from_cache = true;
 	r.max_age = (uint32_t)(ttl / 1000);
-	cache_store(f->all->cache, &f->key, &r, ttl);
+	if (!f->disowned)
+		cache_store(f->all->cache, &f->key, &r, ttl);
 	flight_finish(f, &r);
 }
 
@@ -673,122 +601,11 @@ void flights_ask(struct flights *all, void *client, struct list *waiters, const 
 		flights_refuse(all, client, j->id, status);
 }
 
-/* --- what arrives in the box ----------------------------------------------------------- */
-
-static struct job job_of_profile(const struct conf_profile *p, const struct conf *conf)
-{
-	return (struct job){ .declared = "",
-			     .deadline_ms = OFFER_MS,
-			     .output = (enum picture_output)p->type,
-			     .width = (uint16_t)p->width,
-			     .height = (uint16_t)p->height,
-			     .max_bytes = (uint32_t)p->max_bytes,
-			     .fetch_max = conf->fetch.max_bytes };
-}
-
-/* Distinct profiles of the listeners, as jobs. */
-static size_t jobs_of_profiles(const struct conf *conf, struct job jobs[PROFILES_MAX])
-{
-	size_t i, k, n = 0;
-
-	for (i = 0; i < conf->listens_n && n < PROFILES_MAX; i++) {
-		const struct job j = job_of_profile(conf->listens[i].profile_ref, conf);
-
-		for (k = 0; k < n; k++)
-			if (jobs[k].output == j.output && jobs[k].width == j.width &&
-			    jobs[k].height == j.height && jobs[k].max_bytes == j.max_bytes)
-				break;
-		if (k == n)
-			jobs[n++] = j;
-	}
-	return n;
-}
-
-/* Straight to the scaler: JOB_OK, a waiter waits. */
-static enum job_status offer_one(struct flights *all, void *client, struct list *waiters,
-				 const struct job *j, const struct target *t,
-				 const struct fetch_result *media)
-{
-	struct cache_key key;
-	struct job_result r;
-	struct flight *f;
-	int fd;
-
-	if (cache_key_make(&key, t->text, j))
-		return JOB_OVERLOAD;
-	if (cache_find(all->cache, &key, &r) && r.status == JOB_OK) {
-		flights_reply(all, client, j->id, j->to_box, &r);
-		return JOB_OK;
-	}
-	f = flight_find(all, &key);
-	if (f)
-		return flight_join(f, client, waiters, j) ? JOB_OVERLOAD : JOB_OK;
-	if (!scale_is_up(all->scale))
-		return JOB_UNAVAILABLE;
-	f = flight_new(all, t, j, &key);
-	if (!f)
-		return JOB_OVERLOAD;
-	fd = fcntl(media->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd == -1 || flight_join(f, client, waiters, j)) {
-		if (fd != -1)
-			close(fd);
-		flight_free(f);
-		return JOB_OVERLOAD;
-	}
-	all->queued--;
-	list_remove(&f->queue);
-	f->state = FLIGHT_SCALING;
-	f->media = *media;
-	flight_scale(f, fd);
-	return JOB_OK;
-}
-
-size_t flights_offer(struct flights *all, void *client, struct list *waiters, uint64_t id,
-		     const char *url, int fd)
-{
-	struct job jobs[PROFILES_MAX];
-	struct fetch_result media;
-	struct target t = { 0 };
-	size_t i, n = all->conf ? jobs_of_profiles(all->conf, jobs) : 0;
-	enum job_status status;
-	bool known = false;
-
-	if (!n) {
-		close(fd);
-		return 0;
-	}
-	load_examine(fd, all->conf->fetch.max_bytes, &media);
-	status = media.status;
-	if (status == JOB_OK) {
-		known = target_parse(&t, url, NULL) == 0;
-		status = known ? JOB_OK : JOB_ADDRESS;
-	}
-	for (i = 0; i < n; i++) {
-		enum job_status one = status;
-
-		jobs[i].id = id;
-		if (one == JOB_OK)
-			one = offer_one(all, client, waiters, &jobs[i], &t, &media);
-		if (one != JOB_OK)
-			flights_refuse(all, client, id, one);
-	}
-	if (known)
-		target_fini(&t);
-	if (media.fd != -1)
-		close(media.fd);
-	return n;
-}
+/* --- channels -------------------------------------------------------------------------- */
 
 void flights_set_publisher(struct flights *f, flights_publish_fn publish)
 {
 	f->publish = publish;
-}
-
-uint32_t flights_profiles(const struct flights *f)
-{
-	struct job jobs[PROFILES_MAX];
-
-	return f->conf ? (uint32_t)jobs_of_profiles(f->conf, jobs) : 0;
 }
 
 void flights_look(const struct flights *f, struct flights_parts *out)
@@ -812,18 +629,6 @@ void flights_disown(struct flights *f, const char *url)
 
 			one->disowned |= !url || strcmp(one->url, url) == 0;
 		}
-}
-
-size_t flights_keys(const struct flights *f, const char *url, struct cache_key keys[PROFILES_MAX])
-{
-	size_t i, n = 0;
-
-	for (i = 0; f->conf && i < f->conf->profiles_n && n < PROFILES_MAX; i++) {
-		const struct job j = job_of_profile(&f->conf->profiles[i], f->conf);
-
-		n += cache_key_make(&keys[n], url, &j) == 0;
-	}
-	return n;
 }
 
 void flights_set_box(struct flights *f, int fd)
@@ -898,6 +703,7 @@ struct flights *flights_new(struct event_base *base, flights_answer_fn answer)
 	f->base = base;
 	f->answer = answer;
 	list_init(&f->queue);
+	list_init(&f->scaling);
 	for (i = 0; i < BUCKETS; i++)
 		list_init(&f->buckets[i]);
 	f->cache = cache_new(0);

@@ -24,9 +24,10 @@ struct host {
 	struct list bucket;
 	unsigned refs;
 	unsigned active;
-	uint64_t failures;  /* in a row */
-	int64_t open_until; /* 0: the breaker is closed */
-	uint64_t open_ms;   /* length of its last opening */
+	uint64_t failures;   /* in a row */
+	int64_t open_until;  /* 0: the breaker is closed */
+	uint64_t open_ms;    /* length of its last opening */
+	int64_t pause_until; /* by its own wish */
 	uint16_t port;
 	char name[TARGET_HOST_MAX + 1];
 };
@@ -126,6 +127,8 @@ void host_put(struct host **h)
 
 bool host_is_blocked(const struct host *h, const struct conf_limits *l)
 {
+	if (clock_now() < h->pause_until)
+		return true;
 	if (h->failures < l->breaker_failures)
 		return false;
 	return clock_now() < h->open_until || h->active > 0;
@@ -151,6 +154,13 @@ void host_each_blocked(const struct host_table *t, const struct conf_limits *l, 
 			return;
 		fn(arg, &facts);
 	}
+}
+
+void host_pause(struct host *h, uint32_t seconds, const struct conf_limits *l)
+{
+	int64_t ms = (int64_t)MIN_OF((uint64_t)seconds * 1000, (uint64_t)l->breaker_max);
+
+	h->pause_until = MAX_OF(h->pause_until, clock_now() + ms);
 }
 
 unsigned host_active(const struct host *h)

@@ -3,7 +3,8 @@
  * host - what is remembered of hosts that were asked: transfers under way, and a breaker.
  *
  * After some failures in a row a host is left alone for a while; then one transfer may try,
- * and its failure doubles the while. A table with a cap: hosts idle for longest leave.
+ * and its failure doubles the while. A host that names a while (Retry-After) gets it at once. A
+ * table with a cap: hosts idle for longest leave.
  */
 #pragma once
 
@@ -40,6 +41,9 @@ void host_each_blocked(const struct host_table *t, const struct conf_limits *l, 
 unsigned host_active(const struct host *h);
 void host_start(struct host *h);
 void host_stop(struct host *h);
+
+/* It asked to be left alone for so long; breaker-max is the most that it gets. */
+void host_pause(struct host *h, uint32_t seconds, const struct conf_limits *l);
 
 /* What came of a transfer. */
 void host_succeeded(struct host *h);

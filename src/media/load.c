@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "media/reply.h"
 #include "media/turn.h"
 
 #define LOADS_MAX 256
@@ -75,7 +74,7 @@ void load_examine(int fd, uint64_t max, struct fetch_result *out)
 	int rc = ipc_memfd_map(fd, max, &p, &len);
 
 	*out = (struct fetch_result){
-		.status = JOB_NOT_PICTURE, .max_age = REPLY_AGE_NONE, .size = len, .fd = -1
+		.status = JOB_NOT_PICTURE, .max_age = FRESHNESS_NONE, .size = len, .fd = -1
 	};
 	if (!rc && p && len >= 16) {
 		out->format = picture_sniff(p, len);

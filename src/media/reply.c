@@ -14,7 +14,8 @@
 
 void reply_init(struct reply *r)
 {
-	*r = (struct reply){ .max_age = REPLY_AGE_NONE };
+	*r = (struct reply){ 0 };
+	freshness_init(&r->fresh);
 }
 
 static bool is_blank(char c)
@@ -36,36 +37,6 @@ static void reply_on_status(struct reply *r, const char *line, size_t len)
 		    space[1 + i] <= '9';
 	     i++)
 		r->status = r->status * 10 + (unsigned)(space[1 + i] - '0');
-}
-
-static void reply_on_cache(struct reply *r, const char *value, size_t len)
-{
-	size_t at = 0;
-
-	while (at < len) {
-		const char *end = memchr(value + at, ',', len - at);
-		size_t n = end ? (size_t)(end - value) - at : len - at;
-		const char *word = value + at;
-
-		at += n + 1;
-		while (n && is_blank(*word)) {
-			word++;
-			n--;
-		}
-		if ((n >= 8 && strncasecmp(word, "no-store", 8) == 0) ||
-		    (n >= 7 && strncasecmp(word, "private", 7) == 0) ||
-		    (n >= 8 && strncasecmp(word, "no-cache", 8) == 0)) {
-			r->no_store = true;
-		} else if (n > 8 && strncasecmp(word, "max-age=", 8) == 0) {
-			uint64_t age = 0;
-			size_t i;
-
-			for (i = 8;
-			     i < n && word[i] >= '0' && word[i] <= '9' && age < REPLY_AGE_NONE; i++)
-				age = age * 10 + (uint64_t)(word[i] - '0');
-			r->max_age = (uint32_t)MIN_OF(age, (uint64_t)REPLY_AGE_NONE - 1);
-		}
-	}
 }
 
 static bool name_is(const char *line, size_t name_len, const char *name)
@@ -109,9 +80,8 @@ int reply_add(struct reply *r, const char *line, size_t len)
 	for (value = colon + 1; value < line + len && is_blank(*value);)
 		value++;
 	value_len = (size_t)(line + len - value);
-	if (name_is(line, (size_t)(colon - line), "cache-control")) {
-		reply_on_cache(r, value, value_len);
-	} else if (name_is(line, (size_t)(colon - line), "content-type")) {
+	freshness_add(&r->fresh, line, (size_t)(colon - line), value, value_len);
+	if (name_is(line, (size_t)(colon - line), "content-type")) {
 		size_t n = MIN_OF(value_len, sizeof(r->type) - 1);
 
 		memcpy(r->type, value, n);

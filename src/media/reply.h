@@ -10,19 +10,18 @@
 #include <stdbool.h>
 
 #include "base/job.h"
+#include "media/freshness.h"
 
-#define REPLY_BYTES    (64 * 1024)
-#define REPLY_LINES    200
-#define REPLY_AGE_NONE UINT32_MAX
+#define REPLY_BYTES (64 * 1024)
+#define REPLY_LINES 200
 
 struct reply {
 	size_t bytes;
 	unsigned lines;
 	unsigned status;
-	bool ended;                     /* the final header is complete */
-	bool delimited;                 /* its end is announced: Content-Length or chunked */
-	bool no_store;                  /* Cache-Control: no-store or private */
-	uint32_t max_age;               /* seconds, or REPLY_AGE_NONE */
+	bool ended;     /* the final header is complete */
+	bool delimited; /* its end is announced: Content-Length or chunked */
+	struct freshness fresh;
 	char type[128];                 /* Content-Type, cut; "" if none */
 	char location[JOB_URL_MAX + 1]; /* "" if none or too long */
 };

@@ -92,6 +92,62 @@ static void test_cache_lru(void **state UNUSED)
 	cache_free(&c);
 }
 
+/* Past its time it is no answer, but still there to be asked about and found by its bytes. */
+static void test_cache_outlives(void **state UNUSED)
+{
+	struct cache *c = cache_new(65536);
+	struct cache_key a = key_of("http://a/", 128), b = key_of("http://b/", 128), same;
+	struct job j = { .width = 128, .height = 128, .max_bytes = 8192 };
+	const uint8_t sum[HASH_SHA256_LEN] = "sum";
+	struct validator v = { .etag = "\"x\"", .life = 7 }, got_v;
+	struct job_result r = result_of((const uint8_t *)"abc", 3), got;
+	size_t bytes;
+
+	assert_int_equal(cache_content_key_make(&same, sum, &j), 0);
+	clock_fake(1000);
+	cache_store_made(c, &a, &r, 60000, &same, &v);
+	bytes = cache_bytes(c);
+	assert_true(cache_find(c, &a, &got));
+	clock_fake(61000);
+	assert_false(cache_find(c, &a, &got));
+	assert_int_equal(cache_entries(c), 1);
+	assert_true(cache_find_known(c, &a, &got, &got_v));
+	assert_string_equal(got_v.etag, "\"x\"");
+	assert_int_equal(got_v.life, 7);
+	assert_int_equal(got.max_age, 0);
+	assert_true(cache_find_content(c, &same, &got));
+	assert_memory_equal(got.bytes, "abc", 3);
+	/* Straight from one entry into another, and back under its own key. */
+	cache_store_made(c, &b, &got, 0, &same, NULL);
+	assert_false(cache_find(c, &b, &got));
+	assert_false(cache_find_known(c, &b, &got, &got_v));
+	assert_true(cache_find_content(c, &same, &got));
+	cache_store_made(c, &a, &got, 1000, &same, &v);
+	assert_true(cache_find(c, &a, &got));
+	assert_memory_equal(got.bytes, "abc", 3);
+	/* Whichever leaves, the other one is found. */
+	cache_store(c, &b, &r, 0);
+	assert_true(cache_find_content(c, &same, &got));
+	cache_store(c, &a, &r, 0);
+	assert_false(cache_find_content(c, &same, &got));
+	assert_int_equal(cache_bytes(c), 0);
+	/* Another profile is another thumbnail. */
+	cache_store_made(c, &a, &r, 0, &same, NULL);
+	j.width = 96;
+	assert_int_equal(cache_content_key_make(&same, sum, &j), 0);
+	assert_false(cache_find_content(c, &same, &got));
+	/* The validator counts, too. */
+	cache_set_max(c, bytes - 1);
+	cache_store_made(c, &a, &r, 1000, &same, &v);
+	assert_int_equal(cache_entries(c), 0);
+	cache_set_max(c, bytes);
+	cache_store_made(c, &a, &r, 1000, &same, &v);
+	cache_store_made(c, &b, &r, 1000, &same, &v);
+	assert_int_equal(cache_entries(c), 1);
+	assert_int_equal(cache_bytes(c), bytes);
+	cache_free(&c);
+}
+
 static void test_rate(void **state UNUSED)
 {
 	struct rate *r = rate_new();
@@ -161,6 +217,31 @@ static void test_breaker(void **state UNUSED)
 	conf_unref(&c);
 }
 
+static void test_host_asks_for_a_pause(void **state UNUSED)
+{
+	struct conf *c = conf_new();
+	struct host_table *t = host_table_new();
+	struct host *h = host_get(t, "a.example", 80);
+
+	clock_fake(1000);
+	host_pause(h, 10, &c->limits);
+	host_pause(h, 5, &c->limits); /* the longer one holds */
+	host_succeeded(h);            /* a transfer that was under way */
+	assert_true(host_is_blocked(h, &c->limits));
+	clock_fake(10999);
+	assert_true(host_is_blocked(h, &c->limits));
+	clock_fake(11000);
+	assert_false(host_is_blocked(h, &c->limits));
+	host_pause(h, UINT32_MAX, &c->limits);
+	clock_fake(11000 + c->limits.breaker_max - 1);
+	assert_true(host_is_blocked(h, &c->limits));
+	clock_fake(11000 + c->limits.breaker_max);
+	assert_false(host_is_blocked(h, &c->limits));
+	host_put(&h);
+	host_table_free(&t);
+	conf_unref(&c);
+}
+
 static void test_host_table_is_bounded(void **state UNUSED)
 {
 	struct host_table *t = host_table_new();
@@ -213,8 +294,8 @@ static void test_reply(void **state UNUSED)
 	assert_true(r.ended);
 	assert_int_equal(r.status, 200);
 	assert_true(reply_may_be_picture(&r));
-	assert_false(r.no_store);
-	assert_true(r.max_age != REPLY_AGE_NONE && r.max_age > 1000000);
+	assert_false(r.fresh.no_store);
+	assert_true(r.fresh.max_age != FRESHNESS_NONE && r.fresh.max_age > 1000000);
 	assert_int_equal(feed(&r, "HTTP/1.1 302 trailer\r\n"), 0);
 	assert_int_equal(r.status, 200);
 }
@@ -260,14 +341,14 @@ static void test_reply_cache_control(void **state UNUSED)
 		bool no_store;
 		uint32_t max_age;
 	} rows[] = {
-		{ "Cache-Control: no-store\r\n", true, REPLY_AGE_NONE },
+		{ "Cache-Control: no-store\r\n", true, FRESHNESS_NONE },
 		{ "cache-control: max-age=5,PRIVATE\r\n", true, 5 },
 		{ "Cache-Control: , ,max-age=0\r\n", false, 0 },
-		{ "Cache-Control: max-age=\r\n", false, REPLY_AGE_NONE },
+		{ "Cache-Control: max-age=\r\n", false, 0 },
 		{ "Cache-Control: max-age=x\r\n", false, 0 },
-		{ "Cache-Control:\r\n", false, REPLY_AGE_NONE },
-		{ "Cache-Control\r\n", false, REPLY_AGE_NONE },
-		{ "X: no-store\r\n", false, REPLY_AGE_NONE },
+		{ "Cache-Control:\r\n", false, FRESHNESS_NONE },
+		{ "Cache-Control\r\n", false, FRESHNESS_NONE },
+		{ "X: no-store\r\n", false, FRESHNESS_NONE },
 	};
 	struct reply r;
 	size_t i;
@@ -276,8 +357,8 @@ static void test_reply_cache_control(void **state UNUSED)
 		reply_init(&r);
 		assert_int_equal(feed(&r, "HTTP/1.1 200 OK\r\n"), 0);
 		assert_int_equal(feed(&r, rows[i].line), 0);
-		assert_int_equal(r.no_store, rows[i].no_store);
-		assert_int_equal(r.max_age, rows[i].max_age);
+		assert_int_equal(r.fresh.no_store, rows[i].no_store);
+		assert_int_equal(r.fresh.max_age, rows[i].max_age);
 	}
 }
 
@@ -423,10 +504,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cache_life),
 		cmocka_unit_test(test_cache_lru),
+		cmocka_unit_test(test_cache_outlives),
 		cmocka_unit_test(test_cid_is_found_for_its_owner),
 		cmocka_unit_test(test_cid_of_bytes_that_leave),
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_breaker),
+		cmocka_unit_test(test_host_asks_for_a_pause),
 		cmocka_unit_test(test_host_table_is_bounded),
 		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_reply_delimited),
