@@ -345,6 +345,30 @@ def test_ladder(scaler, tmp_path, output):
     assert steps == sorted(steps) and len(set(steps)) > 1
 
 
+def drawings():
+    """Pictures of which PNG or JPEG is smaller, by little and by much."""
+    yield photo()
+    yield photo(200, 100).resize((640, 480), Image.BICUBIC)
+    yield Image.linear_gradient('L').resize((800, 600)).convert('RGB')
+    for n in (1, 2, 7):
+        im = Image.new('RGB', (128, 96))
+        im.putdata([((x // n + y // n) % 2 * 255,) * 3 for y in range(96) for x in range(128)])
+        yield im
+    for side in (16, 32, 64):                                   # noise that repeats
+        tile, im = Image.effect_noise((side, side), 90).convert('RGB'), Image.new('RGB', (128, 128))
+        for x in range(0, 128, side):
+            for y in range(0, 128, side):
+                im.paste(tile, (x, y))
+        yield im
+
+
+def test_auto_takes_the_smaller(scaler):
+    """PNG is tried only where it may win; that guess must not cost a byte."""
+    for im in drawings():
+        sizes = [len(scaler.scale(save(im, 'PNG'), PNG, how, max_bytes=60000).bytes) for how in (AUTO, AS_JPEG, AS_PNG)]
+        assert sizes[0] == min(sizes[1:]), sizes
+
+
 @pytest.mark.parametrize('name,fmt', [('JPEG', JPEG), ('PNG', PNG), ('GIF', GIF), ('WEBP', WEBP), ('BMP', BMP)])
 def test_truncated(scaler, name, fmt):
     data = save(photo(), name)
