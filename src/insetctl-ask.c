@@ -185,6 +185,7 @@ static json_t *request_of(const struct ctl *c)
 			json_object_set_new(o, "order", json_string(c->order));
 		return o;
 	case COMMAND_EXPLAIN:
+	case COMMAND_PREVIEW:
 	case COMMAND_COUNT:
 		break;
 	}

@@ -3,7 +3,8 @@
  * insetctl-fetch - a media process and a scaler for one command, with all of their guards.
  *
  * Plays the master's part (base/child.h) and a proxy's (base/job.h), one message at a time and
- * blocking. Children end with us: their channels close.
+ * blocking. Stands between media and scaler, passes on what they say to each other, and notes
+ * what results do not tell: the ladder's step, times. Children end with us: their channels close.
  */
 #include "config.h"
 
@@ -30,6 +31,8 @@
 #define START_MS 20000
 #define JOB_MS   40000
 
+#define FETCH_OWN_ID UINT64_MAX /* media counts from 1 */
+
 struct helper {
 	enum role role;
 	pid_t pid; /* 0: none */
@@ -41,9 +44,14 @@ struct fetch {
 	struct conf *conf; /* borrowed */
 	struct helper media;
 	struct helper scaler;
-	int counters; /* memfd; -1 */
-	int jobs;     /* channel to media, as a proxy has it; -1 */
+	int counters;  /* memfd; -1 */
+	int jobs;      /* channel to media, as a proxy has it; -1 */
+	int to_media;  /* the scaler's end of its channel; -1 */
+	int to_scaler; /* media's end of its channel; -1 */
 	uint64_t last_id;
+	struct fetch_scaling scaling;
+	bool have_own; /* the scaler answered what fetch_scale() asked */
+	struct picture_result own;
 	struct ipc_in in;
 	struct ipc_out out;
 };
@@ -154,24 +162,27 @@ static int send_setup(struct fetch *f)
 	return ipc_send(f->scaler.fd, &f->out);
 }
 
-/* Channels between the two, and from media to us. */
-static int send_peers(struct fetch *f)
+/* A channel of a helper's to that role; our end, or -1. */
+static int open_peer(struct fetch *f, const struct helper *to, enum role role)
 {
 	int fds[2], rc;
 
 	if (ipc_pair(fds))
-		return ERR_IO;
-	rc = send_peer(f, &f->media, ROLE_SCALER, fds[0]);
+		return -1;
+	rc = send_peer(f, to, role, fds[0]);
+	close(fds[0]);
 	if (!rc)
-		rc = send_peer(f, &f->scaler, ROLE_MEDIA, fds[1]);
-	close(fds[0]);
+		return fds[1];
 	close(fds[1]);
-	if (rc || ipc_pair(fds))
-		return rc ? rc : ERR_IO;
-	rc = send_peer(f, &f->media, ROLE_PROXY, fds[0]);
-	close(fds[0]);
-	f->jobs = fds[1];
-	return rc;
+	return -1;
+}
+
+static int send_peers(struct fetch *f)
+{
+	f->to_media = open_peer(f, &f->media, ROLE_SCALER);
+	f->to_scaler = open_peer(f, &f->scaler, ROLE_MEDIA);
+	f->jobs = open_peer(f, &f->media, ROLE_PROXY);
+	return f->to_media == -1 || f->to_scaler == -1 || f->jobs == -1 ? ERR_IO : 0;
 }
 
 static int on_confirm(struct fetch *f, struct helper *h)
@@ -207,13 +218,91 @@ static int on_helper(struct fetch *f, struct helper *h)
 	return rc;
 }
 
+static int send_scale(struct fetch *f, const struct picture_request *what, int fd)
+{
+	f->scaling = (struct fetch_scaling){ .asked = true, .format = what->format };
+	f->scaling.asked_us = clock_us();
+	ipc_begin(&f->out, IPC_SCALE);
+	picture_request_put(&f->out, what);
+	ipc_put_fd(&f->out, fd);
+	return ipc_send(f->to_scaler, &f->out);
+}
+
+/* SCALE, media to scaler. */
+static int relay_picture(struct fetch *f)
+{
+	int rc = ipc_recv(f->to_media, &f->in, ROLE_SCALER, ROLE_MEDIA);
+	struct picture_request what;
+	int fd;
+
+	if (rc)
+		return rc == ERR_AGAIN ? 0 : rc;
+	rc = picture_request_get(&f->in, &what);
+	fd = ipc_take_fd(&f->in);
+	if (!rc)
+		rc = send_scale(f, &what, fd);
+	if (fd != -1)
+		close(fd);
+	ipc_in_fini(&f->in);
+	return rc;
+}
+
+static int relay_formats(struct fetch *f)
+{
+	uint32_t formats = ipc_get_u32(&f->in);
+	const char *why = ipc_get_str(&f->in);
+	int rc = ipc_end(&f->in);
+
+	if (rc)
+		return rc;
+	ipc_begin(&f->out, IPC_FORMATS);
+	ipc_put_u32(&f->out, formats);
+	ipc_put_str(&f->out, why);
+	return ipc_send(f->to_media, &f->out);
+}
+
+/* SCALED and FORMATS, scaler to media; but what fetch_scale() asked for is ours. */
+static int relay_answer(struct fetch *f)
+{
+	int rc = ipc_recv(f->to_scaler, &f->in, ROLE_MEDIA, ROLE_SCALER);
+	struct picture_result r;
+
+	if (rc)
+		return rc == ERR_AGAIN ? 0 : rc;
+	if (f->in.type == IPC_FORMATS) {
+		rc = relay_formats(f);
+		ipc_in_fini(&f->in);
+		return rc;
+	}
+	rc = picture_result_get(&f->in, &r);
+	if (!rc) {
+		f->scaling.answered = true;
+		f->scaling.status = r.status;
+		f->scaling.step = r.step;
+		f->scaling.scale_us = clock_us() - f->scaling.asked_us;
+		f->scaling.decoder_us = r.wall_us;
+	}
+	if (!rc && r.id == FETCH_OWN_ID) {
+		f->own = r; /* its bytes stay in `in` */
+		f->have_own = true;
+		return 0;
+	}
+	if (!rc) {
+		ipc_begin(&f->out, IPC_SCALED);
+		picture_result_put(&f->out, &r);
+		rc = ipc_send(f->to_media, &f->out);
+	}
+	ipc_in_fini(&f->in);
+	return rc;
+}
+
 /* Waits for anything from the helpers or, if it is there, an answer; 0 or an error. */
 static int wait_for(struct fetch *f, int64_t until, bool *answer)
 {
 	struct pollfd p[] = {
-		{ .fd = f->media.fd, .events = POLLIN },
-		{ .fd = f->scaler.fd, .events = POLLIN },
-		{ .fd = f->jobs, .events = POLLIN },
+		{ .fd = f->media.fd, .events = POLLIN },  { .fd = f->scaler.fd, .events = POLLIN },
+		{ .fd = f->jobs, .events = POLLIN },      { .fd = f->to_media, .events = POLLIN },
+		{ .fd = f->to_scaler, .events = POLLIN },
 	};
 	int rc = 0, n = poll(p, ARRAY_SIZE(p), 50);
 
@@ -223,6 +312,10 @@ static int wait_for(struct fetch *f, int64_t until, bool *answer)
 		rc = on_helper(f, &f->media);
 	if (!rc && n > 0 && p[1].revents)
 		rc = on_helper(f, &f->scaler);
+	if (!rc && n > 0 && p[3].revents)
+		rc = relay_picture(f);
+	if (!rc && n > 0 && p[4].revents)
+		rc = relay_answer(f);
 	if (!rc && clock_now() > until)
 		rc = ERR_TIMEOUT;
 	return rc;
@@ -274,7 +367,7 @@ struct fetch *fetch_open(struct conf *conf)
 	f->conf = conf;
 	f->media = (struct helper){ .role = ROLE_MEDIA, .fd = -1 };
 	f->scaler = (struct helper){ .role = ROLE_SCALER, .fd = -1 };
-	f->jobs = f->in.fd = -1;
+	f->jobs = f->to_media = f->to_scaler = f->in.fd = -1;
 	conf->generation = 1;
 	f->counters = counters_create();
 	rc = f->counters == -1 ? ERR_IO : counters_map(f->counters, 0);
@@ -300,6 +393,7 @@ int fetch_do(struct fetch *f, const struct job *job, struct job_result *out)
 	int rc;
 
 	full.id = ++f->last_id;
+	f->scaling = (struct fetch_scaling){ 0 };
 	ipc_in_fini(&f->in); /* the result before */
 	ipc_begin(&f->out, IPC_JOB);
 	job_put(&f->out, &full);
@@ -312,6 +406,37 @@ int fetch_do(struct fetch *f, const struct job *job, struct job_result *out)
 	if (rc)
 		return rc;
 	return f->in.type == IPC_RESULT ? job_result_get(&f->in, out) : ERR_BAD_MESSAGE;
+}
+
+int fetch_scale(struct fetch *f, const struct picture_request *what, int fd,
+		struct picture_result *out)
+{
+	struct picture_request full = *what;
+	bool answer;
+	int64_t until;
+	int rc;
+
+	full.id = FETCH_OWN_ID;
+	f->have_own = false;
+	ipc_in_fini(&f->in); /* the result before */
+	rc = send_scale(f, &full, fd);
+	until = clock_now() + JOB_MS;
+	while (!rc && !f->have_own)
+		rc = wait_for(f, until, &answer);
+	if (!rc)
+		*out = f->own;
+	return rc;
+}
+
+const struct fetch_scaling *fetch_scaling(const struct fetch *f)
+{
+	return &f->scaling;
+}
+
+static void close_channel(int fd)
+{
+	if (fd != -1)
+		close(fd);
 }
 
 static void helper_end(struct helper *h)
@@ -333,9 +458,9 @@ void fetch_close(struct fetch **fp)
 		return;
 	helper_end(&f->media);
 	helper_end(&f->scaler);
-	if (f->jobs != -1)
-		close(f->jobs);
-	if (f->counters != -1)
-		close(f->counters);
+	close_channel(f->jobs);
+	close_channel(f->to_media);
+	close_channel(f->to_scaler);
+	close_channel(f->counters);
 	free(f);
 }

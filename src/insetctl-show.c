@@ -343,6 +343,7 @@ void show_answer(enum command command, const json_t *root)
 		return;
 	case COMMAND_TRACE:
 	case COMMAND_EXPLAIN:
+	case COMMAND_PREVIEW:
 	case COMMAND_COUNT:
 		return;
 	}

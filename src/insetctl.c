@@ -55,6 +55,7 @@ static void print_help(void)
 
 	printf("usage: insetctl [OPTION]... COMMAND [ARGUMENT]\n"
 	       "       insetctl explain [OPTION]... < STANZA\n"
+	       "       insetctl preview [OPTION]... FILE|URL\n"
 	       "\nCommands:\n");
 	for (i = 0; i < COMMAND_COUNT; i++) {
 		snprintf(left, sizeof(left), "%s %s", command_rows[i].words,
@@ -108,7 +109,7 @@ static bool take_option(struct ctl *c, enum option_id id, const char *value)
 		return strcmp(value, "age") == 0 || strcmp(value, "bytes") == 0 ||
 		       strcmp(value, "held") == 0;
 	case OPTION_CONF:
-		c->explain.file = value;
+		c->explain.file = c->preview.file = value;
 		return true;
 	case OPTION_DIRECTION:
 		return take_direction(&c->explain, value);
@@ -117,6 +118,12 @@ static bool take_option(struct ctl *c, enum option_id id, const char *value)
 		return true;
 	case OPTION_FETCH:
 		c->explain.fetch = true;
+		return true;
+	case OPTION_OUT:
+		c->preview.out = value;
+		return true;
+	case OPTION_PROFILE:
+		c->preview.profile = value;
 		return true;
 	case OPTION_HELP:
 	case OPTION_VERSION:
@@ -234,8 +241,11 @@ static int run(struct ctl *c, int n, char **v, const bool given[OPTION_COUNT])
 		return code;
 	c->command = (enum command)command;
 	c->argument = n ? v[used] : NULL;
-	c->explain.as_json = c->as_json;
-	return c->command == COMMAND_EXPLAIN ? explain_run(&c->explain) : ask_run(c);
+	c->explain.as_json = c->preview.as_json = c->as_json;
+	c->preview.source = c->argument;
+	return c->command == COMMAND_EXPLAIN   ? explain_run(&c->explain)
+	       : c->command == COMMAND_PREVIEW ? preview_run(&c->preview)
+					       : ask_run(c);
 }
 
 int main(int argc, char **argv)

@@ -21,6 +21,15 @@ struct explain {
 	bool as_json;
 };
 
+/* Options of preview. */
+struct preview {
+	const char *file;    /* NULL: the default one */
+	const char *profile; /* NULL: "default" */
+	const char *out;     /* NULL: nothing is written; "-": standard output */
+	const char *source;  /* a file or an address */
+	bool as_json;
+};
+
 enum command {
 #define COMMAND(id, words, min, max, arguments, text) COMMAND_##id,
 #include "insetctl.def"
@@ -46,6 +55,7 @@ struct ctl {
 	long limit;        /* 0: not given */
 	const char *order; /* NULL: not given */
 	struct explain explain;
+	struct preview preview;
 };
 
 /* insetctl-ask.c: asks the daemon and shows what it says: an exit code. */
@@ -70,4 +80,24 @@ struct fetch;
 struct fetch *fetch_open(struct conf *conf);
 /* Waits for the job's result, which lives until the next call: 0, or an error. */
 int fetch_do(struct fetch *f, const struct job *job, struct job_result *out);
+
+/* One file, sealed in a memfd that stays the caller's, straight to the scaler. As fetch_do(). */
+int fetch_scale(struct fetch *f, const struct picture_request *what, int fd,
+		struct picture_result *out);
+
+/* What the scaler had to do for the last of these two. */
+struct fetch_scaling {
+	bool asked; /* it got a picture */
+	bool answered;
+	enum picture_format format; /* of that picture */
+	enum picture_status status;
+	uint8_t step;
+	int64_t asked_us; /* clock_us() */
+	int64_t scale_us; /* until its answer */
+	uint32_t decoder_us;
+};
+const struct fetch_scaling *fetch_scaling(const struct fetch *f);
 void fetch_close(struct fetch **f);
+
+/* insetctl-preview.c: an exit code. */
+int preview_run(const struct preview *options);
