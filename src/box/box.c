@@ -96,6 +96,8 @@ static enum MHD_Result begin(const struct http_site *site, struct MHD_Connection
 	http_allow(connection, site->conf, 0);
 	if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
 		return MHD_YES;
+	if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 && site->conf->upload.cors.n)
+		return http_preflight(connection);
 	if (strcmp(method, MHD_HTTP_METHOD_POST) != 0 && strcmp(method, MHD_HTTP_METHOD_PUT) != 0)
 		return http_reason(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "not allowed");
 	if (strncmp(path, "/up/", 4) != 0)
@@ -129,9 +131,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 static void on_completed(void *ctx UNUSED, struct MHD_Connection *connection, void **state,
 			 enum MHD_RequestTerminationCode why UNUSED)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct http_connection *c = info ? info->socket_context : NULL;
+	struct http_connection *c = http_context(connection);
 
 	if (*state && *state != &no_upload) {
 		struct box_upload *u = *state;
@@ -164,6 +164,7 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **s
 		return; /* libmicrohttpd's own time-out remains */
 	c->connection = connection;
 	c->wake = l->timer;
+	c->conf = l->set->site.conf;
 	list_init(&c->link);
 	list_add_tail(&box.connections, &c->link);
 	http_allow(connection, l->set->site.conf, 0);

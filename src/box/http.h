@@ -26,6 +26,7 @@ struct http_connection {
 	struct list link;
 	struct MHD_Connection *connection; /* borrowed */
 	struct event *wake;                /* borrowed: runs its daemon */
+	const struct conf *conf;           /* borrowed: its daemon's */
 	int64_t deadline;
 	bool asked; /* the bucket, for what this request wants; the answer: */
 	int answer;
@@ -34,8 +35,17 @@ struct http_connection {
 /* Time for so many bytes from now on. */
 void http_allow(struct MHD_Connection *connection, const struct conf *conf, uint64_t bytes);
 
-/* The headers that keep a browser from running what it gets: 0, or false when out of memory. */
-bool http_harden(struct MHD_Response *r);
+/* What the box knows of a connection; NULL when it was out of memory then. */
+struct http_connection *http_context(struct MHD_Connection *connection);
+
+/*
+ * The headers that keep a browser from running what it gets, and those that let pages of
+ * upload.cors read it (Fetch 3.2): false when out of memory.
+ */
+bool http_harden(struct MHD_Connection *connection, struct MHD_Response *r);
+
+/* OPTIONS: what a page of another origin may send. */
+enum MHD_Result http_preflight(struct MHD_Connection *connection);
 
 /* One line of text. */
 enum MHD_Result http_reason(struct MHD_Connection *connection, unsigned code, const char *text);

@@ -77,14 +77,15 @@ static bool etag_matches(const char *list, const char *etag)
 	return list && (strcmp(list, "*") == 0 || strstr(list, etag));
 }
 
-static bool add_headers(struct MHD_Response *r, const struct store_file *f, const char *etag)
+static bool add_headers(struct MHD_Connection *connection, struct MHD_Response *r,
+			const struct store_file *f, const char *etag)
 {
 	char cache[64];
 	uint64_t now = http_now();
 
 	snprintf(cache, sizeof(cache), "public, max-age=%llu, immutable",
 		 (unsigned long long)(f->expires > now ? f->expires - now : 0));
-	return http_harden(r) && MHD_add_response_header(r, "ETag", etag) == MHD_YES &&
+	return http_harden(connection, r) && MHD_add_response_header(r, "ETag", etag) == MHD_YES &&
 	       MHD_add_response_header(r, "Cache-Control", cache) == MHD_YES &&
 	       MHD_add_response_header(r, "Accept-Ranges", "bytes") == MHD_YES;
 }
@@ -99,7 +100,7 @@ static enum MHD_Result answer_empty(struct MHD_Connection *connection, unsigned 
 	if (!r)
 		return MHD_NO;
 	snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)f->size);
-	if (add_headers(r, f, etag) &&
+	if (add_headers(connection, r, f, etag) &&
 	    (code != MHD_HTTP_RANGE_NOT_SATISFIABLE ||
 	     MHD_add_response_header(r, "Content-Range", text) == MHD_YES))
 		ok = MHD_queue_response(connection, code, r);
@@ -121,7 +122,7 @@ static enum MHD_Result answer_file(struct MHD_Connection *connection, const stru
 	}
 	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)range->from,
 		 (unsigned long long)(range->from + range->len - 1), (unsigned long long)f->size);
-	if (add_headers(r, f, etag) &&
+	if (add_headers(connection, r, f, etag) &&
 	    MHD_add_response_header(r, "Content-Type", f->type) == MHD_YES &&
 	    MHD_add_response_header(r, "Content-Disposition", "attachment") == MHD_YES &&
 	    (!range->partial || MHD_add_response_header(r, "Content-Range", text) == MHD_YES))
@@ -188,14 +189,6 @@ static int open_thumbnail(const struct http_site *site, const uint8_t sum[HASH_S
 
 /* --- what is not here may be in the bucket --------------------------------------------- */
 
-static struct http_connection *context_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info ? info->socket_context : NULL;
-}
-
 static void on_fetched(void *arg, int rc, const struct store_file *f UNUSED)
 {
 	struct http_connection *c = arg;
@@ -208,7 +201,7 @@ static void on_fetched(void *arg, int rc, const struct store_file *f UNUSED)
 static bool ask_bucket(const struct http_site *site, struct MHD_Connection *connection,
 		       const uint8_t id[TOKEN_ID_LEN], int *rc_out)
 {
-	struct http_connection *c = context_of(connection);
+	struct http_connection *c = http_context(connection);
 
 	*rc_out = ERR_NOT_FOUND;
 	if (!site->conf->upload.s3[0])

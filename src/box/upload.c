@@ -235,7 +235,8 @@ static enum MHD_Result answer_url(struct box_upload *u)
 	if (!r)
 		return MHD_NO;
 	counter_inc(METRIC_BOX_UPLOADS);
-	if (http_harden(r) && MHD_add_response_header(r, "Content-Type", "text/url") == MHD_YES)
+	if (http_harden(u->connection, r) &&
+	    MHD_add_response_header(r, "Content-Type", "text/url") == MHD_YES)
 		ok = MHD_queue_response(u->connection,
 					u->token.slot ? MHD_HTTP_CREATED : MHD_HTTP_OK, r);
 	MHD_destroy_response(r);

@@ -757,6 +757,27 @@ static int check_s3(struct reading *r)
 	return rc == ERR_NOMEM ? rc : 0;
 }
 
+/* As browsers write it: no path, small letters. */
+static bool is_page_origin(const char *text)
+{
+	const char *host = strstr(text, "//");
+
+	return is_base_url(text) && !strchr(host + 2, '/') &&
+	       !text[strcspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_~")];
+}
+
+static void check_cors(struct reading *r)
+{
+	const struct conf_list *l = &r->conf->upload.cors;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (!is_page_origin(l->v[i]) && (l->n > 1 || strcmp(l->v[i], "*") != 0))
+			problem_with(
+				r, "upload.cors",
+				"\"*\" alone, or origins such as \"https://chat.example.org\"");
+}
+
 static void check_upload(struct reading *r)
 {
 	struct conf_upload *u = &r->conf->upload;
@@ -764,6 +785,7 @@ static void check_upload(struct reading *r)
 	int rc = 0;
 
 	check_services(r);
+	check_cors(r);
 	if (u->public_url[0] && !is_base_url(u->public_url))
 		problem_with(r, "upload.public-url",
 			     "http:// or https://, a host, perhaps a path, no / at the end");

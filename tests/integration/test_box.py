@@ -3,6 +3,7 @@
 import concurrent.futures
 import hashlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -160,6 +161,54 @@ def test_the_same_bytes_are_stored_once(run):
     assert len({os.stat(box.state / 'box' / name).st_ino for name in box.store() if name[0] in 'bu'}) == 1
     for url in urls:
         assert curl(url)[2] == data
+
+
+def preflight(box, origin, path='/up/x', method='PUT'):
+    return curl('-X', 'OPTIONS', '-H', f'Origin: {origin}', '-H', f'Access-Control-Request-Method: {method}',
+                '-H', 'Access-Control-Request-Headers: content-type', box.url + path)
+
+
+def test_pages_of_any_origin_may_upload_and_read(box, served):
+    status, headers, body = preflight(box, 'https://chat.example')
+    assert (status, body) == (204, b'')
+    assert headers['access-control-allow-origin'] == '*' and 'vary' not in headers
+    assert {'PUT', 'GET', 'HEAD', 'POST'} <= set(headers['access-control-allow-methods'].split(', '))
+    assert {'Content-Type', 'Range'} <= set(headers['access-control-allow-headers'].split(', '))
+    assert 'access-control-allow-credentials' not in headers
+    status, headers, url = post(box.address(), b'data')
+    assert (status, headers['access-control-allow-origin']) == (200, '*')
+    for ask, want in ((['-H', 'Range: bytes=1-2'], 206), (['-I'], 200), (['-H', 'Range: bytes=9-'], 416), ([], 200)):
+        status, headers, _ = curl('-H', 'Origin: https://chat.example', *ask, url.decode())
+        assert (status, headers['access-control-allow-origin']) == (want, '*')
+        assert 'Content-Range' in headers['access-control-expose-headers']
+    # A script is to see why it was refused.
+    for status, headers, _ in (post(box.address(life=-1), b'x'), curl(f'{box.url}/f/{"0" * 32}')):
+        assert status in (403, 404) and headers['access-control-allow-origin'] == '*'
+
+
+def test_pages_of_some_origins_alone_or_none(run):
+    box, daemon = run({'upload.cors': ['https://a.example', 'http://b.example:8080']})
+    for origin, want in (('https://a.example', True), ('http://b.example:8080', True), ('https://a.example:444', False),
+                         ('http://a.example', False), ('null', False)):
+        status, headers, _ = preflight(box, origin)
+        assert (status, headers['vary']) == (204, 'Origin')
+        assert headers.get('access-control-allow-origin') == (origin if want else None)
+        assert ('access-control-allow-methods' in headers) == want
+    text, changes = re.subn(r'cors = .*;', 'cors = [];', daemon.conf.read_text())
+    daemon.conf.write_text(text)
+    assert changes == 1 and daemon.ctl('reload').returncode == 0
+    wait_for(lambda: preflight(box, 'https://a.example')[0] == 405, 'OPTIONS is refused', process=daemon.process)
+    assert not [name for name in post(box.address(), b'x')[1] if name.startswith('access-control')]
+
+
+@pytest.mark.parametrize('value', ['a.example', 'https://a.example/', 'https://A.example', '*", "https://a.example'])
+def test_an_origin_that_is_none_is_named(tmp_path, upstream, value):
+    box = Box()
+    try:
+        daemon = Insetd(tmp_path, upstream.address, box.options | {'upload.cors': value.split('", "')}, wait=False)
+        assert daemon.process.wait() == 1 and 'upload.cors' in daemon.log()
+    finally:
+        box.remove()
 
 
 def test_path_tricks(box, served):
