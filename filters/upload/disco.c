@@ -15,8 +15,6 @@
 
 #define EXTRA_SLOT 1u /* HTTP File Upload is offered as well */
 
-static const char *const algo_names[CAPS_ALGO_COUNT] = { "sha-1", "sha-1", "sha-256" };
-
 bool upload_is_domain(const struct conf *conf, const char *to)
 {
 	size_t i;
@@ -60,19 +58,14 @@ static int caps_115(struct filter_instance *f, struct filter_unit *u, int c)
 
 static enum caps_algo algo_390(const char *name)
 {
-	enum caps_algo a;
-
-	for (a = CAPS_390_SHA1; a < CAPS_ALGO_COUNT; a++)
-		if (name && strcmp(algo_names[a], name) == 0)
-			return a;
-	return CAPS_ALGO_COUNT;
+	return name ? caps_390_algo(name) : CAPS_ALGO_COUNT;
 }
 
 /* Text cannot be replaced, so the whole element is written anew: there is nothing else in it. */
 static char *print_390(struct arena *a, enum caps_algo algo, const char *ours)
 {
 	return arena_printf(a, "<hash xmlns='urn:xmpp:hashes:2' algo='%s'>%s</hash>",
-			    algo_names[algo], ours);
+			    caps_algo_name(algo), ours);
 }
 
 static int caps_390(struct filter_instance *f, struct filter_unit *u, int c)

@@ -493,6 +493,58 @@ static void capabilities_are_rewritten(void **state UNUSED)
 	listen->caps = CONF_CAPS_STRIP;
 }
 
+/* Each announced hash of any function that XEP-0300 has is made true; unknown ones go. */
+static void all_functions_are_rewritten(void **state UNUSED)
+{
+	static const char *const theirs[][2] = {
+		{ "sha-1", "IdXtw3TjeVCaYX3oNsXpr7IG8HI=" },
+		{ "sha-512", "Ed4rnE+jCldE1PkMXHlEvPZrSDVnGwcMHMmeEq7VIxtg+4sY5a/"
+			     "VJkEUuSmrR54ex77O5/Q9tFbjshYNPnFffQ==" },
+		{ "sha3-256", "h4pkv3XTWJs5cojA52BwKU9wpemPhJipjd+Bd9gf5dk=" },
+		{ "sha3-512", "hBQbH72W87Ihsv6QXP2k1yJAZ5WS/z/p9vSKI3CSyvTFsbWDIV0+"
+			      "QffNEDaszRjmofKXXe7v9zqYP9x14N7TGw==" },
+		{ "blake2b-256", "NhhsuKyGW1FuhihWW1n0UOoAObYMdGMxJUKhdNdcXyQ=" },
+		{ "blake2b-512", "c/BqlaL7dJO0+fBxiak04sTa1xu/c8nAVL09Xbi0dS8SnPtJFnnOqkLqOM33"
+				 "DHfkBChZc568fUlh9OhlUAVsdQ==" },
+	};
+	static const char *const ours[] = {
+		"AryWh+v032Me7D0y/R9UkqHsDpI=",
+		"I4BFReMblxYXj5ER6OkZAN3NlFLTEnbworXQUJ2Ztzd9RNQhorNVg3NmcPzt9vaCbR7zpC62NV+"
+		"RWCLe/KEJFw==",
+		"ICbdpGgSbDcZAZ7JdfGNCeOtPv0Ql6/lAYubwCRXYSs=",
+		"OeVSGd18kqO4NnRH/eO18DSnfEEZpcNjJaEp15yB5TRt4o0W1ken84AlRInYGGwoQp29UZJpHGHbYi"
+		"0gMjCjbw==",
+		"OW0HPqEi/NI46YpX9DqWPo9Z0tnvmy/nBXgrL5T2Ciw=",
+		"ZGjfQ3cCtUXmTmHYNTWS8w14kI5Cv/r9m4GuAFeKVXuIBluD/aIDWjU0M/6BkgIbcrYt6Mz0UeCryP/"
+		"z6tRyDw==",
+	};
+	char features[2048], node[256];
+	const char *out;
+	size_t i, n = 0;
+
+	listen->caps = CONF_CAPS_REWRITE;
+	known_clear();
+	n += (size_t)snprintf(features, sizeof(features), "%s",
+			      "<stream:features><c xmlns='urn:xmpp:caps'>" H390("md5", "zzz="));
+	for (i = 0; i < ARRAY_SIZE(theirs); i++)
+		n += (size_t)snprintf(features + n, sizeof(features) - n, H390("%s", "%s"),
+				      theirs[i][0], theirs[i][1]);
+	snprintf(features + n, sizeof(features) - n, "</c></stream:features>");
+	assert_string_equal(run(features, UNIT_FEATURES, LANE_S2C), FEATURES());
+	assert_null(ask("<iq to='kontalk.net' type='get' id='1'><query xmlns='" INFO "'/></iq>"));
+	assert_non_null(reply(REPLY("result", "1", "<query xmlns='" INFO "'>" BASE "</query>")));
+	out = run(features, UNIT_FEATURES, LANE_S2C);
+	assert_null(strstr(out, "md5"));
+	for (i = 0; i < ARRAY_SIZE(ours); i++)
+		assert_non_null(strstr(out, ours[i]));
+	for (i = 0; i < ARRAY_SIZE(ours); i++) {
+		snprintf(node, sizeof(node), "urn:xmpp:caps#%s.%s", theirs[i][0], ours[i]);
+		info_with_node("2", node);
+		holds(result, theirs[i][1]);
+	}
+	listen->caps = CONF_CAPS_STRIP;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_chain, close_chain)
 
 int main(void)
@@ -508,6 +560,7 @@ int main(void)
 		TEST(slots),
 		TEST(capabilities_are_cut),
 		TEST(capabilities_are_rewritten),
+		TEST(all_functions_are_rewritten),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hash - SHA sums, random bytes and a keyed hash for tables.
+ * hash - sums, random bytes and a keyed hash for tables.
  */
 #pragma once
 
@@ -22,6 +22,19 @@ void hash_free(struct hash **h);
 /* Whole buffers at once: 0 or ERR_NOMEM. */
 int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN]) MUSTCHECK;
 int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN]) MUSTCHECK;
+
+/* Functions that others may name. */
+#define HASH_LEN_MAX 64
+enum hash_kind {
+#define HASH_KIND(name, text, len, md) HASH_##name,
+#include "base/hash.def"
+	HASH_KIND_COUNT
+};
+size_t hash_len(enum hash_kind kind);
+/* As XEP-0300 spells it. */
+const char *hash_name(enum hash_kind kind);
+int hash_sum(enum hash_kind kind, const void *p, size_t len,
+	     uint8_t sum_out[HASH_LEN_MAX]) MUSTCHECK;
 
 /* HMAC-SHA-256 (RFC 2104): 0 or ERR_NOMEM. */
 int hash_hmac(const void *key, size_t key_len, const void *p, size_t len,

@@ -391,10 +391,29 @@ static int input_390(struct buf *b, const struct caps *c)
 	return rc ? rc : buf_add(b, "\x1c", 1);
 }
 
+static enum hash_kind kind_of(enum caps_algo algo)
+{
+	return algo == CAPS_115_SHA1 ? HASH_SHA1 : (enum hash_kind)(algo - CAPS_390_SHA1);
+}
+
+const char *caps_algo_name(enum caps_algo algo)
+{
+	return hash_name(kind_of(algo));
+}
+
+enum caps_algo caps_390_algo(const char *name)
+{
+	enum caps_algo a;
+
+	for (a = CAPS_390_SHA1; a < CAPS_ALGO_COUNT; a++)
+		if (strcmp(caps_algo_name(a), name) == 0)
+			break;
+	return a;
+}
+
 int caps_hash(struct caps *c, enum caps_algo algo, char out[CAPS_HASH_MAX])
 {
-	uint8_t sum[HASH_SHA256_LEN];
-	size_t len = algo == CAPS_390_SHA256 ? HASH_SHA256_LEN : HASH_SHA1_LEN;
+	uint8_t sum[HASH_LEN_MAX];
 	struct buf b;
 	int rc;
 
@@ -404,10 +423,9 @@ int caps_hash(struct caps *c, enum caps_algo algo, char out[CAPS_HASH_MAX])
 	buf_init(&b, INPUT_MAX);
 	rc = algo == CAPS_115_SHA1 ? input_115(&b, c) : input_390(&b, c);
 	if (!rc)
-		rc = algo == CAPS_390_SHA256 ? hash_sha256(b.p, b.len, sum)
-					     : hash_sha1(b.p, b.len, sum);
+		rc = hash_sum(kind_of(algo), b.p, b.len, sum);
 	buf_fini(&b);
 	if (!rc)
-		out[base64_print(out, sum, len)] = '\0';
+		out[base64_print(out, sum, hash_len(kind_of(algo)))] = '\0';
 	return rc ? ERR_NOMEM : 0;
 }

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "xmpp/outline.h"
 
-#define CAPS_HASH_MAX (BASE64_LEN(HASH_SHA256_LEN) + 1)
+#define CAPS_HASH_MAX (BASE64_LEN(HASH_LEN_MAX) + 1)
 
 struct caps_identity {
 	const char *category;
@@ -46,11 +46,16 @@ struct caps {
 };
 
 enum caps_algo {
-	CAPS_115_SHA1,   /* XEP-0115, hash='sha-1' */
-	CAPS_390_SHA1,   /* XEP-0390, algo='sha-1' */
-	CAPS_390_SHA256, /* XEP-0390, algo='sha-256' */
+	CAPS_115_SHA1, /* XEP-0115, hash='sha-1' */
+		       /* XEP-0390, in the order of enum hash_kind */
+#define HASH_KIND(name, text, len, md) CAPS_390_##name,
+#include "base/hash.def"
 	CAPS_ALGO_COUNT
 };
+
+/* As XEP-0390 names it (XEP-0300), and back: CAPS_ALGO_COUNT, unknown. */
+const char *caps_algo_name(enum caps_algo algo);
+enum caps_algo caps_390_algo(const char *name);
 
 /*
  * The set that element `query` of the outline describes. 0; ERR_SYNTAX: ill-formed, an

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/base64.h"
+#include "base/blake2b.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/confine.h"
@@ -156,6 +157,82 @@ static void hash_vectors(void **state UNUSED)
 	assert_true(hash_keyed("abc", 3) != hash_keyed("abd", 3));
 	assert_true(hash_keyed("", 0) != hash_keyed("\0", 1));
 	assert_true(hash_keyed("12345678", 8) != hash_keyed("12345678\0", 9));
+}
+
+/* Sums of "abc" from FIPS 180-4, FIPS 202 and RFC 7693. */
+static void hash_kinds(void **state UNUSED)
+{
+	static const char *const abc[HASH_KIND_COUNT] = {
+		[HASH_SHA1] = "a9993e364706816aba3e25717850c26c9cd0d89d",
+		[HASH_SHA256] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+		[HASH_SHA512] = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a21"
+				"92992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+		[HASH_SHA3_256] =
+			"3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532",
+		[HASH_SHA3_512] =
+			"b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e919"
+			"2af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",
+		[HASH_BLAKE2B_256] =
+			"bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
+		[HASH_BLAKE2B_512] =
+			"ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d17d87c5392a"
+			"ab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923",
+	};
+	uint8_t sum[HASH_LEN_MAX];
+	char hex[2 * HASH_LEN_MAX + 1];
+	enum hash_kind kind;
+
+	for (kind = 0; kind < HASH_KIND_COUNT; kind++) {
+		assert_int_equal(hash_sum(kind, "abc", 3, sum), 0);
+		hash_print_hex(sum, hash_len(kind), hex);
+		assert_string_equal(hex, abc[kind]);
+	}
+	assert_string_equal(hash_name(HASH_SHA3_512), "sha3-512");
+}
+
+/* Lengths around its blocks; sums by another implementation (Python's hashlib). */
+static void blake2b_blocks(void **state UNUSED)
+{
+	static const struct {
+		size_t len;
+		const char *sum32;
+		const char *sum64; /* its first half */
+	} rows[] = {
+		{ 0, "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8",
+		  "786a02f742015903c6c6fd852552d272912f4740e15847618a86e217f71f5419" },
+		{ 1, "e88bd757ad5b9bedf372d8d3f0cf6c962a469db61a265f6418e1ffed86da29ec",
+		  "4fe4da61bcc756071b226843361d74944c72245d23e8245ea678c13fdcd7fe2a" },
+		{ 3, "9facd640130c81e7f318a8d5c660bc1b0f5d03861ffbd4cc1358e0e904593c28",
+		  "76ce7e90c577d436a65b691e51f0a1ad536130d70a18df3bf5368551327258b6" },
+		{ 127, "c9ae3859964b35f04c54b36d33cf299d7290ee621005d28e51598a943560aaaa",
+		  "71546bbf9110ad184cc60f2eb120fcfd9b4dbbca7a7f1270045b8a23a6a4f433" },
+		{ 128, "f0501d06597880592bc49234eef100ec1ff349058d0e9d9b753504e24af86dd6",
+		  "2d9e329f42afa3601d646692b81c13e87fcaff5bf15972e9813d7373cb6d181f" },
+		{ 129, "a34a4e1e03c541dfbf3099c4b6c143c022ced65c28bd7e8a10e0a098461aecf0",
+		  "47889df9eb4d717afc5019df5c6a83df00a0b8677395e078cd5778ace0f338a6" },
+		{ 255, "f2d64a40e9412a3414161ff6250075225418fd7c271c1123e162e1bca0de9f93",
+		  "1a5199ac66a00e8a87ad1c7fbad30b33137dd8312bf6d98602dacf8f40ea2cb6" },
+		{ 256, "d93ebb9c802f5630ab22516fd82b6c21bc8bd551d531349b715f046ed11ed871",
+		  "91019c558584980249ca43eceed27e19f1c3c24161b93eed1eee2a6a774f60bf" },
+		{ 257, "4ce481b24d387422d2bc2baa03d1afd55a1327939ff537c71eb9b38709268649",
+		  "9f1975efca45e7b74b020975d4d2c22802906ed8bfefca51ac497bd23147fc8f" },
+		{ 1000, "d62b6c768ce1afc8367e0498ab2f8e3f7c178c35b1429f14c4604b545d200f52",
+		  "4bdd2c9cf31d797a81d245c989ffb7515143ca345c66f73087dd5c58bf642bf0" },
+	};
+	uint8_t bytes[1000], sum[64];
+	char hex[129];
+	size_t i;
+
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + 3);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		blake2b(bytes, rows[i].len, sum, 32);
+		hash_print_hex(sum, 32, hex);
+		assert_string_equal(hex, rows[i].sum32);
+		blake2b(bytes, rows[i].len, sum, 64);
+		hash_print_hex(sum, 32, hex);
+		assert_string_equal(hex, rows[i].sum64);
+	}
 }
 
 static void counters_survive_their_process(void **state UNUSED)
@@ -372,6 +449,8 @@ int main(void)
 		cmocka_unit_test(base64_vectors),
 		cmocka_unit_test(base64_refuses),
 		cmocka_unit_test(hash_vectors),
+		cmocka_unit_test(hash_kinds),
+		cmocka_unit_test(blake2b_blocks),
 		cmocka_unit_test(counters_survive_their_process),
 		cmocka_unit_test(listeners_have_figures),
 		cmocka_unit_test(turns_are_measured),

@@ -132,6 +132,33 @@ static void vector_of_xep_0390(void **state UNUSED)
 			   "<feature var='jabber:iq:last'/>"),
 		0);
 	is(&c, CAPS_390_SHA256, "kzBZbkqJ3ADrj7v08reD1qcWUwNGHaidNUgD7nHpiw8=");
+	is(&c, CAPS_390_SHA3_256, "79mdYAfU9rEdTOcWDO7UEAt6E56SUzk/g6TnqUeuD9Q=");
+	/* Of the same set, computed with Python's hashlib. */
+	is(&c, CAPS_390_SHA1, "zkwogI8zTfQzkDxVOTYYX6IA80g=");
+	is(&c, CAPS_390_SHA512,
+	   "Jgf678SaWHEy58b+BvQ0mLKirEmyB36OvtHZXxMN9b0ooGX6iBI+cw97ekAdV9VBzL3g/"
+	   "Z3azzavKWe9oic9Fw==");
+	is(&c, CAPS_390_SHA3_512,
+	   "uZ86Lyuus8v3c8MQY8AqK1m/2qjj4BPaDE65vYblFe4cxQD4XeYVRC5qJZ6bpe89+/"
+	   "GYNMxCLg8KIKMZ79Yzzw==");
+	is(&c, CAPS_390_BLAKE2B_256, "2KmRi7KnEZXxIhhASXGRFad6XmCSjHaCYZiopMSYIoI=");
+	is(&c, CAPS_390_BLAKE2B_512,
+	   "0wzk7P87XmruSA/5Vgfxyd2yh4R2rR81O5mQGBL4eFsEY2eft691F8iVp+jfwRjk/"
+	   "Rdx1R1GG3J1ewGC6ilJcg==");
+}
+
+static void names_of_algorithms(void **state UNUSED)
+{
+	static const char *const names[] = { "sha-1",    "sha-256",     "sha-512",    "sha3-256",
+					     "sha3-512", "blake2b-256", "blake2b-512" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		assert_string_equal(caps_algo_name(caps_390_algo(names[i])), names[i]);
+	assert_int_equal(caps_390_algo("sha-2"), CAPS_ALGO_COUNT);
+	assert_int_equal(caps_390_algo("sha-1 "), CAPS_ALGO_COUNT);
+	assert_int_equal(caps_390_algo(""), CAPS_ALGO_COUNT);
+	assert_string_equal(caps_algo_name(CAPS_115_SHA1), "sha-1");
 }
 
 static void ill_formed_and_odd(void **state UNUSED)
@@ -194,6 +221,7 @@ int main(void)
 		cmocka_unit_test(vectors_of_the_upload_filter),
 		cmocka_unit_test(vectors_of_xep_0115),
 		cmocka_unit_test(vector_of_xep_0390),
+		cmocka_unit_test(names_of_algorithms),
 		cmocka_unit_test(ill_formed_and_odd),
 		cmocka_unit_test(languages),
 		cmocka_unit_test(values_are_escaped),
