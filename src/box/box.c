@@ -464,6 +464,15 @@ static int settle(const struct conf *conf)
 	return 0;
 }
 
+/* It is over here: the bucket has it still. What does not go now the next sweep names again. */
+static void on_gone(void *arg UNUSED, const char *name, const struct store_file *f)
+{
+	int rc = s3_delete(box.s3, box.live->site.conf, box.store, name, f);
+
+	if (rc && rc != ERR_AGAIN && rc != ERR_SHUTDOWN)
+		log_warning("nothing could be deleted in the bucket: %s", err_str(rc));
+}
+
 static int on_commit(void)
 {
 	uint64_t generation = ipc_get_u64(&in);
@@ -484,6 +493,8 @@ static int on_commit(void)
 	s->site.s3 = box.s3;
 	log_set_level((enum log_level)s->site.conf->log.level);
 	store_set_limits(box.store, s->site.conf->upload.quota, s->site.conf->upload.quota_user);
+	store_set_elsewhere(box.store, s->site.conf->upload.s3[0] ? on_gone : NULL, NULL);
+	box.sweeping = true;
 	for (i = 0; i < s->n; i++)
 		if (listener_start(&s->v[i]))
 			log_error("cannot serve HTTP: out of memory or descriptors, or the "

@@ -179,15 +179,30 @@ static void on_fetched(void *arg, int rc, const struct store_file *f)
 	free(l);
 }
 
+/* Also if it is too large: its bytes are not asked for then. */
+static bool is_here(const struct offers *o, const uint8_t id[TOKEN_ID_LEN], uint64_t max)
+{
+	struct store_file f;
+	int fd;
+
+	if (store_find(o->store, id, http_now(), &f))
+		return false;
+	if (f.size > max)
+		return true;
+	fd = store_read(o->store, &f);
+	if (fd != -1)
+		close(fd);
+	return fd != -1;
+}
+
 /* True: it will be answered. */
 static bool fetch(struct offers *o, const char *url, uint64_t id, uint64_t max)
 {
 	uint8_t file[TOKEN_ID_LEN];
-	struct store_file there;
 	struct load *l;
 
 	if (!o->store || !o->conf->upload.s3[0] || !parse_own(o, url, file) ||
-	    store_find(o->store, file, http_now(), &there) == 0)
+	    is_here(o, file, max))
 		return false;
 	l = calloc(1, sizeof(*l));
 	if (!l)
@@ -215,12 +230,17 @@ static int on_keep(struct offers *o)
 {
 	size_t len;
 	const uint8_t *p = ipc_get_blob(&o->in, 65535, &len);
+	bool fresh;
 
 	if (ipc_end(&o->in) || len < 16 || picture_sniff(p, len) == PICTURE_NONE)
 		return ERR_BAD_MESSAGE;
-	if (o->store &&
-	    store_keep(o->store, p, len, http_now() + o->conf->upload.expire / 1000, http_now()))
+	if (!o->store)
+		return 0;
+	if (store_keep(o->store, p, len, http_now() + o->conf->upload.expire / 1000, http_now(),
+		       &fresh))
 		log_debug("no room for a thumbnail");
+	else if (fresh && o->conf->upload.s3[0] && s3_share_thumbnail(o->s3, o->conf, p, len))
+		log_debug("a thumbnail stays on this machine");
 	return 0;
 }
 

@@ -2,64 +2,101 @@
 /*
  * s3 - see s3.h.
  *
- * A job is a few requests, one after the other, each a transfer of its own. Signed by libcurl
- * (CURLOPT_AWS_SIGV4); the hash of the body is given, since libcurl does not know it, and keys are
- * plain paths, since what it signs of others depends on its release.
+ * A job is a few requests, one after the other; its step says which one is under way and
+ * next() what its answer means. Jobs beyond upload.s3-concurrent wait in a queue.
  */
 #include "config.h"
 
 #include "box/s3.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/counters.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "box/bucket.h"
 #include "box/http.h"
 
-#define JOBS_MAX  256 /* as many as connections by default: each holds one */
-#define LOW_SPEED 1024L
-#define URL_LEN   320
+#define JOBS_MAX      256 /* as many as connections by default: each holds one */
+#define DELETES_MAX   4
+#define THUMBNAIL_MAX 65535
+#define GONE_NAME_LEN 96
 
 enum step {
-	STEP_LOOK,    /* what is there under this id? */
-	STEP_CONTENT, /* the bytes */
-	STEP_FACTS,   /* the facts, if there are none */
-	STEP_ANYWAY,  /* the same for a server that has no conditions */
-	STEP_AGAIN,   /* somebody was faster: who? */
+	STEP_LOOK,        /* an upload: what is there under this id? */
+	STEP_PUT_CONTENT, /* the bytes */
+	STEP_PUT_FACTS,   /* the facts, if there are none */
+	STEP_PUT_ANYWAY,  /* the same for a server that has no conditions */
+	STEP_LOOK_AGAIN,  /* somebody was faster: who? */
+	STEP_DROP,        /* somebody else: our bytes are nobody's */
+	STEP_FIND,        /* a fetch: the facts */
+	STEP_GET_CONTENT, /* the bytes */
+	STEP_PUT_THUMBNAIL,
+	STEP_GET_THUMBNAIL,
+	STEP_DELETE_CONTENT, /* an upload that is over */
+	STEP_DELETE_FACTS,
+	STEP_LOOK_THUMBNAIL, /* does another box still use it? */
+	STEP_DELETE_THUMBNAIL,
+};
+
+static const struct {
+	enum bucket_method method;
+	char kind; /* of key */
+} steps[] = {
+	[STEP_LOOK] = { BUCKET_GET, 'm' },
+	[STEP_PUT_CONTENT] = { BUCKET_PUT, 'c' },
+	[STEP_PUT_FACTS] = { BUCKET_PUT, 'm' },
+	[STEP_PUT_ANYWAY] = { BUCKET_PUT, 'm' },
+	[STEP_LOOK_AGAIN] = { BUCKET_GET, 'm' },
+	[STEP_DROP] = { BUCKET_DELETE, 'c' },
+	[STEP_FIND] = { BUCKET_GET, 'm' },
+	[STEP_GET_CONTENT] = { BUCKET_GET, 'c' },
+	[STEP_PUT_THUMBNAIL] = { BUCKET_PUT, 'p' },
+	[STEP_GET_THUMBNAIL] = { BUCKET_GET, 'p' },
+	[STEP_DELETE_CONTENT] = { BUCKET_DELETE, 'c' },
+	[STEP_DELETE_FACTS] = { BUCKET_DELETE, 'm' },
+	[STEP_LOOK_THUMBNAIL] = { BUCKET_HEAD, 'p' },
+	[STEP_DELETE_THUMBNAIL] = { BUCKET_DELETE, 'p' },
 };
 
 struct s3 {
-	struct event_base *base; /* borrowed */
-	CURLM *multi;            /* owned */
-	struct event *timer;     /* owned */
-	struct list jobs;
-	size_t n;
+	struct bucket *bucket; /* owned */
+	struct list jobs;      /* under way */
+	struct list queue;     /* not begun, in order */
+	size_t n;              /* of both */
+	size_t running;
+	size_t deletes;
 	bool stopped;
+};
+
+/* Who is told when a job is done. */
+struct waiter {
+	struct list link;
+	s3_done_fn done;
+	void *arg;
 };
 
 struct job {
 	struct list link;
-	struct s3 *s3;              /* borrowed */
-	struct conf *conf;          /* owned reference */
-	struct store *store;        /* borrowed */
-	struct store_draft *draft;  /* owned; NULL */
-	CURL *easy;                 /* owned; NULL between requests */
-	struct curl_slist *headers; /* owned */
-	struct store_file file;
+	struct list waiters;
+	struct s3 *s3;             /* borrowed */
+	struct conf *conf;         /* owned reference */
+	struct store *store;       /* borrowed */
+	struct store_draft *draft; /* owned; NULL */
+	struct bucket_request request;
+	struct store_file file; /* sha256 alone of a thumbnail */
 	enum step step;
-	bool fetches;
-	int rc; /* of the local store's, in a transfer */
-	s3_done_fn done;
-	void *arg;
-	uint64_t at; /* bytes of the body sent */
-	size_t len;  /* of text */
+	char kind; /* m, p: fetches it; g, q: deletes it (the local store's names); 0 */
+	bool begun;
+	bool deletes;
+	int rc;         /* of the local store's, in a transfer */
+	uint8_t *bytes; /* owned: a thumbnail; NULL */
+	size_t len;     /* of text or bytes */
 	char text[STORE_FACTS_MAX];
+	char gone[GONE_NAME_LEN]; /* what the local store calls what is deleted */
 };
 
 static void job_free(struct job **jp)
@@ -67,196 +104,127 @@ static void job_free(struct job **jp)
 	struct job *j = *jp;
 
 	*jp = NULL;
-	if (j->easy) {
-		(void)curl_multi_remove_handle(j->s3->multi, j->easy);
-		curl_easy_cleanup(j->easy);
-	}
-	curl_slist_free_all(j->headers);
+	bucket_stop(&j->request);
 	store_abort(&j->draft);
 	conf_unref(&j->conf);
+	free(j->bytes);
 	free(j);
 }
 
 static void job_end(struct job *j, int rc)
 {
 	struct store_file f = j->file;
-	s3_done_fn done = j->done;
-	void *arg = j->arg;
+	struct list waiters;
 
 	list_remove(&j->link);
 	j->s3->n--;
+	j->s3->running -= j->begun;
+	j->s3->deletes -= j->deletes;
+	list_init(&waiters);
+	while (!list_is_empty(&j->waiters)) {
+		struct list *first = j->waiters.next;
+
+		list_remove(first);
+		list_add_tail(&waiters, first);
+	}
 	job_free(&j);
-	done(arg, rc, &f);
+	while (!list_is_empty(&waiters)) {
+		struct waiter *w = CONTAINER_OF(waiters.next, struct waiter, link);
+		struct waiter gone = *w;
+
+		list_remove(&w->link);
+		free(w);
+		gone.done(gone.arg, rc, &f);
+	}
+}
+
+static int job_wait(struct job *j, s3_done_fn done, void *arg)
+{
+	struct waiter *w = malloc(sizeof(*w));
+
+	if (!w)
+		return ERR_NOMEM;
+	w->done = done;
+	w->arg = arg;
+	list_init(&w->link);
+	list_add_tail(&j->waiters, &w->link);
+	return 0;
 }
 
 /* --- a request's bytes ------------------------------------------------------------------ */
 
-static bool is_put(const struct job *j)
-{
-	return !j->fetches && j->step != STEP_LOOK && j->step != STEP_AGAIN;
-}
-
-static uint64_t body_size(const struct job *j)
-{
-	return j->step == STEP_CONTENT ? j->file.size : j->len;
-}
-
-static size_t on_read(char *p, size_t size, size_t n, void *arg)
-{
-	struct job *j = arg;
-	uint64_t left = body_size(j) - MIN_OF(j->at, body_size(j));
-	size_t len = (size_t)MIN_OF(left, (uint64_t)(size * n));
-	ssize_t got = (ssize_t)len;
-
-	if (j->step == STEP_CONTENT)
-		got = pread(store_draft_fd(j->draft), p, len, (off_t)j->at);
-	else
-		memcpy(p, j->text + j->at, len);
-	if (got < 0 || (len && got == 0))
-		return CURL_READFUNC_ABORT;
-	j->at += (uint64_t)got;
-	return (size_t)got;
-}
-
-/* libcurl sends a body again on a new connection where an old one turns out to be closed. */
-static int on_seek(void *arg, curl_off_t offset, int origin)
+static ssize_t on_read(void *arg, void *p, size_t len, uint64_t at)
 {
 	struct job *j = arg;
 
-	if (origin != SEEK_SET || offset < 0)
-		return CURL_SEEKFUNC_FAIL;
-	j->at = (uint64_t)offset;
-	return CURL_SEEKFUNC_OK;
+	if (j->step == STEP_PUT_CONTENT)
+		return pread(store_draft_fd(j->draft), p, len, (off_t)at);
+	memcpy(p, j->bytes ? (const char *)j->bytes + at : j->text + at, len);
+	return (ssize_t)len;
 }
 
-static size_t on_write(char *p, size_t size, size_t n, void *arg)
+static int on_write(void *arg, const void *p, size_t len)
 {
 	struct job *j = arg;
-	size_t len = size * n;
-	long status = 0;
+	size_t room = j->bytes ? THUMBNAIL_MAX : sizeof(j->text) - 1;
 
-	(void)curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (is_put(j) || status != 200)
-		return len; /* what servers say for people */
-	if (j->step == STEP_CONTENT) {
+	if (j->step == STEP_GET_CONTENT) {
 		j->rc = store_write(j->draft, p, len);
-		return j->rc ? 0 : len;
+		return j->rc;
 	}
-	if (len >= sizeof(j->text) - j->len)
-		return 0;
-	memcpy(j->text + j->len, p, len);
+	if (len > room - j->len)
+		return ERR_TOO_BIG;
+	memcpy(j->bytes ? (char *)j->bytes + j->len : j->text + j->len, p, len);
 	j->len += len;
-	return len;
+	return 0;
 }
 
 /* --- requests --------------------------------------------------------------------------- */
 
-static void print_url(const struct job *j, char out[URL_LEN])
+static void print_key(const struct job *j, char kind, char out[BUCKET_KEY_LEN])
 {
-	bool content = j->step == STEP_CONTENT;
-	char key[2 * HASH_SHA256_LEN + 1];
+	char id[2 * TOKEN_ID_LEN + 1], sum[2 * HASH_SHA256_LEN + 1];
 
-	if (content)
-		hash_print_hex(j->file.sha256, sizeof(j->file.sha256), key);
+	hash_print_hex(j->file.id, sizeof(j->file.id), id);
+	hash_print_hex(j->file.sha256, sizeof(j->file.sha256), sum);
+	if (kind == 'c')
+		snprintf(out, BUCKET_KEY_LEN, "c-%s-%s", id, sum);
 	else
-		hash_print_hex(j->file.id, sizeof(j->file.id), key);
-	snprintf(out, URL_LEN, "%s/%c-%s", j->conf->upload.s3, content ? 'b' : 'm', key);
+		snprintf(out, BUCKET_KEY_LEN, "%c-%s", kind, kind == 'p' ? sum : id);
 }
 
-static int add_header(struct job *j, const char *text)
-{
-	struct curl_slist *more = curl_slist_append(j->headers, text);
-
-	if (!more)
-		return ERR_NOMEM;
-	j->headers = more;
-	return 0;
-}
-
-static int add_headers(struct job *j)
-{
-	char line[32 + 2 * HASH_SHA256_LEN] = "x-amz-content-sha256: ";
-	uint8_t sum[HASH_SHA256_LEN];
-	int rc = 0;
-
-	if (is_put(j) && j->step == STEP_CONTENT)
-		memcpy(sum, j->file.sha256, sizeof(sum));
-	else
-		rc = hash_sha256(j->text, is_put(j) ? j->len : 0, sum);
-	if (rc)
-		return rc;
-	hash_print_hex(sum, sizeof(sum), line + strlen(line));
-	rc = add_header(j, line);
-	if (!rc && is_put(j))
-		rc = add_header(j, "Content-Type: application/octet-stream");
-	if (!rc && j->step == STEP_FACTS)
-		rc = add_header(j, "If-None-Match: *");
-	return rc;
-}
-
-/* Each goes to the end only if the one before it did. */
-#define SET(option, value)                                                       \
-	do {                                                                     \
-		if (rc == CURLE_OK)                                              \
-			rc = curl_easy_setopt(j->easy, CURLOPT_##option, value); \
-	} while (0)
-
-static CURLcode set_body(struct job *j)
-{
-	CURLcode rc = CURLE_OK;
-
-	SET(WRITEFUNCTION, on_write);
-	SET(WRITEDATA, j);
-	if (!is_put(j))
-		return rc;
-	SET(UPLOAD, 1L);
-	SET(INFILESIZE_LARGE, (curl_off_t)body_size(j));
-	SET(READFUNCTION, on_read);
-	SET(READDATA, j);
-	SET(SEEKFUNCTION, on_seek);
-	SET(SEEKDATA, j);
-	return rc;
-}
-
-static CURLcode set_up(struct job *j)
-{
-	const struct conf_upload *u = &j->conf->upload;
-	uint64_t bytes = j->step == STEP_CONTENT ? j->file.size : 0;
-	char url[URL_LEN], provider[128];
-	CURLcode rc = CURLE_OK;
-
-	print_url(j, url);
-	snprintf(provider, sizeof(provider), "aws:amz:%s:s3", u->s3_region);
-	SET(URL, url);
-	SET(PRIVATE, j);
-	SET(AWS_SIGV4, provider);
-	SET(USERPWD, u->s3_key);
-	SET(HTTPHEADER, j->headers);
-	SET(PROTOCOLS_STR, "http,https");
-	SET(PROXY, "");
-	SET(NOSIGNAL, 1L);
-	SET(CONNECTTIMEOUT_MS, (long)u->s3_timeout);
-	SET(LOW_SPEED_LIMIT, LOW_SPEED);
-	SET(LOW_SPEED_TIME, (long)MAX_OF(u->s3_timeout / 1000, 1u));
-	SET(TIMEOUT_MS, (long)(u->s3_timeout + bytes / u->low_speed * 1000));
-	return rc == CURLE_OK ? set_body(j) : rc;
-}
+static void on_answer(struct bucket_request *r, int rc, long status);
 
 static int request(struct job *j, enum step step)
 {
+	struct bucket_request *r = &j->request;
+	bool content = steps[step].kind == 'c';
+
 	j->step = step;
-	j->at = 0;
-	if (!is_put(j))
+	*r = (struct bucket_request){ .method = steps[step].method,
+				      .exclusive = step == STEP_PUT_FACTS,
+				      .read = on_read,
+				      .write = on_write,
+				      .done = on_answer,
+				      .arg = j };
+	print_key(j, steps[step].kind, r->key);
+	if (r->method != BUCKET_PUT)
 		j->len = 0;
-	curl_slist_free_all(j->headers);
-	j->headers = NULL;
-	j->easy = curl_easy_init();
-	if (!j->easy || add_headers(j) || set_up(j) != CURLE_OK)
+	if (r->method == BUCKET_PUT || content)
+		r->size = content ? j->file.size : j->len;
+	if (step == STEP_PUT_CONTENT || step == STEP_PUT_THUMBNAIL)
+		memcpy(r->sha256, j->file.sha256, sizeof(r->sha256));
+	else if (hash_sha256(j->text, r->method == BUCKET_PUT ? j->len : 0, r->sha256))
 		return ERR_NOMEM;
-	return curl_multi_add_handle(j->s3->multi, j->easy) == CURLM_OK ? 0 : ERR_NOMEM;
+	return bucket_start(j->s3->bucket, j->conf, r);
 }
 
-/* --- jobs ------------------------------------------------------------------------------- */
+/* --- what answers mean ------------------------------------------------------------------ */
+
+static bool is_good(long status)
+{
+	return status == 200 || status == 201 || status == 204;
+}
 
 /* The facts that came: 0 and *f, which keeps its id. */
 static int take_facts(struct job *j, struct store_file *f)
@@ -269,8 +237,10 @@ static int take_facts(struct job *j, struct store_file *f)
 /* The bucket has it; so has the local store then. What that says is only about the cache. */
 static int keep(struct job *j)
 {
-	int rc = store_commit(&j->draft, &j->file, http_now());
+	int rc;
 
+	j->file.elsewhere = true;
+	rc = store_commit(&j->draft, &j->file, http_now());
 	return rc == ERR_BAD_FORMAT ? ERR_IO : rc;
 }
 
@@ -289,51 +259,135 @@ static int compare(struct job *j)
 	return keep(j);
 }
 
-static int next_put(struct job *j, long status)
+static int put_facts(struct job *j)
 {
-	bool good = status == 200 || status == 201 || status == 204;
-
-	if (j->step == STEP_CONTENT && good) {
-		j->len = (size_t)store_print_facts(&j->file, j->text);
-		return request(j, STEP_FACTS);
-	}
-	if (j->step == STEP_FACTS && (status == 409 || status == 412))
-		return request(j, STEP_AGAIN);
-	if (j->step == STEP_FACTS && status == 501)
-		return request(j, STEP_ANYWAY);
-	return good ? keep(j) : ERR_IO;
+	j->len = (size_t)store_print_facts(&j->file, j->text);
+	return request(j, STEP_PUT_FACTS);
 }
 
-static int next_store(struct job *j, long status)
+static int on_facts_put(struct job *j, long status)
 {
-	if (is_put(j))
-		return next_put(j, status);
-	if (status == 200)
-		return compare(j);
-	return status == 404 && j->step == STEP_LOOK ? request(j, STEP_CONTENT) : ERR_IO;
+	if (status == 409 || status == 412)
+		return request(j, STEP_LOOK_AGAIN);
+	if (status == 501)
+		return request(j, STEP_PUT_ANYWAY);
+	return is_good(status) ? keep(j) : ERR_IO;
 }
 
-static int next_fetch(struct job *j, long status)
+static int on_looked_again(struct job *j)
+{
+	int rc = compare(j);
+
+	return rc == ERR_EXISTS ? request(j, STEP_DROP) : rc;
+}
+
+static int get_content(struct job *j)
+{
+	int rc = store_begin_copy(j->store, j->file.user, j->file.size, &j->draft);
+
+	return rc ? rc : request(j, STEP_GET_CONTENT);
+}
+
+static int on_found(struct job *j)
+{
+	int rc = take_facts(j, &j->file);
+
+	if (rc)
+		return rc;
+	return j->file.expires <= http_now() ? ERR_NOT_FOUND : get_content(j);
+}
+
+static int on_content(struct job *j)
 {
 	uint8_t wanted[HASH_SHA256_LEN];
 	int rc;
 
-	if (status != 200)
-		return status == 404 && j->step == STEP_LOOK ? ERR_NOT_FOUND : ERR_IO;
 	memcpy(wanted, j->file.sha256, sizeof(wanted));
-	if (j->step == STEP_CONTENT) {
-		rc = store_seal(j->draft, &j->file);
-		if (rc || memcmp(wanted, j->file.sha256, sizeof(wanted)) != 0)
-			return ERR_IO;
-		return keep(j);
-	}
-	rc = take_facts(j, &j->file);
-	if (rc)
-		return rc;
-	if (j->file.expires <= http_now())
+	rc = store_seal(j->draft, &j->file);
+	return rc || memcmp(wanted, j->file.sha256, sizeof(wanted)) != 0 ? ERR_IO : keep(j);
+}
+
+/* Its life counts from when it was put last. */
+static int on_thumbnail(struct job *j)
+{
+	uint64_t now = http_now(), life = j->conf->upload.expire / 1000, end = now + life;
+	uint8_t sum[HASH_SHA256_LEN];
+	bool fresh;
+
+	if (j->request.modified >= 0)
+		end = MIN_OF(end, (uint64_t)j->request.modified + life);
+	if (hash_sha256(j->bytes, j->len, sum) || memcmp(sum, j->file.sha256, sizeof(sum)) != 0)
+		return ERR_IO;
+	if (end <= now)
 		return ERR_NOT_FOUND;
-	rc = store_begin(j->store, j->file.user, j->file.size, &j->draft);
-	return rc ? rc : request(j, STEP_CONTENT);
+	return store_keep(j->store, j->bytes, j->len, end, now, &fresh);
+}
+
+/* What another box has put later is its to delete. */
+static int on_thumbnail_seen(struct job *j, long status)
+{
+	uint64_t life = j->conf->upload.expire / 1000;
+
+	if (status != 200)
+		return status == 404 ? 0 : ERR_IO;
+	if (j->request.modified < 0 || (uint64_t)j->request.modified + life > http_now())
+		return 0;
+	return request(j, STEP_DELETE_THUMBNAIL);
+}
+
+/* 0: it is not there any more, or not ours to delete. */
+static int on_deleted(long status)
+{
+	if (status == 401 || status == 403 || status == 405 || status == 501)
+		log_notice("the bucket lets nothing be deleted, its own rules have to, status %ld",
+			   status);
+	else if (!is_good(status) && status != 404)
+		return ERR_IO;
+	return 0;
+}
+
+/* Starts the next request, or the job is over: the code. */
+static int next(struct job *j, long status)
+{
+	int rc;
+
+	switch (j->step) {
+	case STEP_LOOK:
+		if (status == 200)
+			return compare(j);
+		return status == 404 ? request(j, STEP_PUT_CONTENT) : ERR_IO;
+	case STEP_PUT_CONTENT:
+		return is_good(status) ? put_facts(j) : ERR_IO;
+	case STEP_PUT_FACTS:
+		return on_facts_put(j, status);
+	case STEP_PUT_ANYWAY:
+		return is_good(status) ? keep(j) : ERR_IO;
+	case STEP_LOOK_AGAIN:
+		return status == 200 ? on_looked_again(j) : ERR_IO;
+	case STEP_DROP:
+		return ERR_EXISTS;
+	case STEP_FIND:
+		if (status != 200)
+			return status == 404 ? ERR_NOT_FOUND : ERR_IO;
+		return on_found(j);
+	case STEP_GET_CONTENT:
+		return status == 200 ? on_content(j) : ERR_IO;
+	case STEP_PUT_THUMBNAIL:
+		return is_good(status) ? 0 : ERR_IO;
+	case STEP_GET_THUMBNAIL:
+		if (status != 200)
+			return status == 404 ? ERR_NOT_FOUND : ERR_IO;
+		return on_thumbnail(j);
+	case STEP_DELETE_CONTENT:
+		rc = on_deleted(status);
+		return rc ? rc : request(j, STEP_DELETE_FACTS);
+	case STEP_LOOK_THUMBNAIL:
+		return on_thumbnail_seen(j, status);
+	case STEP_DELETE_FACTS:
+	case STEP_DELETE_THUMBNAIL:
+		return on_deleted(status);
+	}
+	BUG();
 }
 
 static bool is_failure(int rc)
@@ -341,30 +395,59 @@ static bool is_failure(int rc)
 	return rc && rc != ERR_EXISTS && rc != ERR_NOT_FOUND && rc != ERR_FULL;
 }
 
-/* A request has ended. */
-static void job_next(struct job *j, CURLcode code)
-{
-	long status = 0;
-	int rc;
+/* --- jobs ------------------------------------------------------------------------------- */
 
-	(void)curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &status);
-	(void)curl_multi_remove_handle(j->s3->multi, j->easy);
-	curl_easy_cleanup(j->easy);
-	j->easy = NULL;
-	if (code != CURLE_OK)
-		rc = j->rc ? j->rc : code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_IO;
-	else
-		rc = j->fetches ? next_fetch(j, status) : next_store(j, status);
-	counter_inc(is_failure(rc) ? METRIC_BOX_S3_FAILED : METRIC_BOX_S3_OK);
-	if (is_failure(rc))
-		log_warning("the bucket failed: %s, status %ld",
-			    code != CURLE_OK ? curl_easy_strerror(code) : "no error of transfer",
-			    status);
-	if (rc || !j->easy)
-		job_end(j, rc);
+static int job_begin(struct job *j)
+{
+	j->begun = true;
+	j->s3->running++;
+	list_remove(&j->link);
+	list_add_tail(&j->s3->jobs, &j->link);
+	return j->step == STEP_GET_CONTENT ? get_content(j) : request(j, j->step);
 }
 
-static int job_new(struct s3 *s, struct conf *conf, struct store *store, struct job **out)
+static bool has_place(const struct s3 *s, const struct conf *conf)
+{
+	return s->running < conf->upload.s3_concurrent;
+}
+
+static void take_turns(struct s3 *s)
+{
+	while (!list_is_empty(&s->queue)) {
+		struct job *j = CONTAINER_OF(s->queue.next, struct job, link);
+		int rc;
+
+		if (!has_place(s, j->conf))
+			return;
+		rc = job_begin(j);
+		if (rc)
+			job_end(j, rc);
+	}
+}
+
+static void on_answer(struct bucket_request *r, int rc, long status)
+{
+	struct job *j = r->arg;
+	struct s3 *s = j->s3;
+
+	if (rc && j->rc)
+		rc = j->rc;
+	else if (rc && j->step == STEP_DROP)
+		rc = ERR_EXISTS;
+	else if (!rc)
+		rc = next(j, status);
+	counter_inc(is_failure(rc) ? METRIC_BOX_S3_FAILED : METRIC_BOX_S3_OK);
+	if (is_failure(rc) && status)
+		log_warning("the bucket failed: status %ld", status);
+	if (!rc && j->deletes && !j->request.transfer)
+		store_forget(j->store, j->gone);
+	if (rc || !j->request.transfer)
+		job_end(j, rc);
+	take_turns(s);
+}
+
+static int job_new(struct s3 *s, struct conf *conf, struct store *store, enum step first,
+		   struct job **out)
 {
 	struct job *j;
 
@@ -379,124 +462,189 @@ static int job_new(struct s3 *s, struct conf *conf, struct store *store, struct 
 	j->s3 = s;
 	j->conf = conf_ref(conf);
 	j->store = store;
+	j->step = first;
 	list_init(&j->link);
+	list_init(&j->waiters);
 	*out = j;
 	return 0;
 }
 
-static void job_begin(struct job *j, s3_done_fn done, void *arg)
+/* Begins now, or when it is its turn. With an error it never was. */
+static int job_add(struct job *j)
 {
-	j->done = done;
-	j->arg = arg;
-	list_add_tail(&j->s3->jobs, &j->link);
-	j->s3->n++;
+	struct s3 *s = j->s3;
+	int rc;
+
+	s->n++;
+	list_add_tail(&s->queue, &j->link);
+	if (s->queue.next != &j->link || !has_place(s, j->conf))
+		return 0;
+	rc = job_begin(j);
+	if (!rc)
+		return 0;
+	list_remove(&j->link);
+	s->running--;
+	s->n--;
+	return rc;
+}
+
+static void job_drop(struct job **jp)
+{
+	struct job *j = *jp;
+
+	while (!list_is_empty(&j->waiters)) {
+		struct waiter *w = CONTAINER_OF(j->waiters.next, struct waiter, link);
+
+		list_remove(&w->link);
+		free(w);
+	}
+	job_free(jp);
 }
 
 int s3_store(struct s3 *s, struct conf *conf, struct store *store, struct store_draft **d,
 	     const struct store_file *f, s3_done_fn done, void *arg)
 {
 	struct job *j;
-	int rc = job_new(s, conf, store, &j);
+	int rc = job_new(s, conf, store, STEP_LOOK, &j);
 
 	if (rc)
 		return rc;
 	j->file = *f;
 	rc = store_seal(*d, &j->file);
 	if (!rc)
-		rc = request(j, STEP_LOOK);
+		rc = job_wait(j, done, arg);
+	if (!rc)
+		rc = job_add(j);
 	if (rc) {
-		job_free(&j);
+		job_drop(&j);
 		return rc;
 	}
 	j->draft = *d;
 	*d = NULL;
-	job_begin(j, done, arg);
 	return 0;
+}
+
+/* The job of this kind that fetches or deletes the same; NULL. */
+static struct job *job_find(struct list *l, char kind, const struct store_file *f)
+{
+	struct list *i;
+
+	LIST_EACH(i, l) {
+		struct job *j = CONTAINER_OF(i, struct job, link);
+
+		if (j->kind == kind &&
+		    (kind == 'p' || kind == 'q'
+			     ? memcmp(j->file.sha256, f->sha256, sizeof(f->sha256)) == 0
+			     : memcmp(j->file.id, f->id, sizeof(f->id)) == 0))
+			return j;
+	}
+	return NULL;
+}
+
+static int fetch(struct s3 *s, struct conf *conf, struct store *store, char kind, enum step first,
+		 const struct store_file *f, s3_done_fn done, void *arg)
+{
+	struct job *j = job_find(&s->jobs, kind, f);
+	int rc;
+
+	if (!j)
+		j = job_find(&s->queue, kind, f);
+	if (j)
+		return job_wait(j, done, arg);
+	rc = job_new(s, conf, store, first, &j);
+	if (rc)
+		return rc;
+	j->kind = kind;
+	j->file = *f;
+	j->bytes = kind == 'p' ? malloc(THUMBNAIL_MAX) : NULL;
+	rc = kind == 'p' && !j->bytes ? ERR_NOMEM : job_wait(j, done, arg);
+	if (!rc)
+		rc = job_add(j);
+	if (rc)
+		job_drop(&j);
+	return rc;
 }
 
 int s3_fetch(struct s3 *s, struct conf *conf, struct store *store, const uint8_t id[TOKEN_ID_LEN],
 	     s3_done_fn done, void *arg)
 {
+	struct store_file f;
+	bool known = store_find(store, id, http_now(), &f) == 0 && f.elsewhere;
+
+	if (!known)
+		memcpy(f.id, id, TOKEN_ID_LEN);
+	return fetch(s, conf, store, 'm', known ? STEP_GET_CONTENT : STEP_FIND, &f, done, arg);
+}
+
+int s3_fetch_thumbnail(struct s3 *s, struct conf *conf, struct store *store,
+		       const uint8_t sha256[HASH_SHA256_LEN], s3_done_fn done, void *arg)
+{
+	struct store_file f = { 0 };
+
+	memcpy(f.sha256, sha256, HASH_SHA256_LEN);
+	return fetch(s, conf, store, 'p', STEP_GET_THUMBNAIL, &f, done, arg);
+}
+
+int s3_share_thumbnail(struct s3 *s, struct conf *conf, const void *p, size_t len)
+{
 	struct job *j;
-	int rc = job_new(s, conf, store, &j);
+	int rc = len > THUMBNAIL_MAX ? ERR_TOO_BIG : job_new(s, conf, NULL, STEP_PUT_THUMBNAIL, &j);
 
 	if (rc)
 		return rc;
-	j->fetches = true;
-	memcpy(j->file.id, id, TOKEN_ID_LEN);
-	rc = request(j, STEP_LOOK);
+	j->bytes = malloc(len + !len);
+	if (j->bytes) {
+		memcpy(j->bytes, p, len);
+		j->len = len;
+	}
+	rc = !j->bytes ? ERR_NOMEM : hash_sha256(p, len, j->file.sha256);
+	if (!rc)
+		rc = job_add(j);
+	if (rc)
+		job_drop(&j);
+	return rc;
+}
+
+int s3_delete(struct s3 *s, struct conf *conf, struct store *store, const char *name,
+	      const struct store_file *f)
+{
+	enum step first = name[0] == 'g' ? STEP_DELETE_CONTENT : STEP_LOOK_THUMBNAIL;
+	struct job *j;
+	int rc;
+
+	if (s->deletes >= DELETES_MAX || !list_is_empty(&s->queue) ||
+	    job_find(&s->jobs, name[0], f))
+		return ERR_AGAIN;
+	rc = job_new(s, conf, store, first, &j);
+	if (rc)
+		return rc;
+	j->kind = name[0];
+	j->file = *f;
+	snprintf(j->gone, sizeof(j->gone), "%s", name);
+	rc = job_add(j);
 	if (rc) {
-		job_free(&j);
+		job_drop(&j);
 		return rc;
 	}
-	job_begin(j, done, arg);
+	j->deletes = true;
+	s->deletes++;
 	return 0;
 }
 
-/* --- libcurl on our loop ---------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------- */
 
-static void act(struct s3 *s, curl_socket_t fd, int what)
+void s3_stop(struct s3 *s)
 {
-	struct CURLMsg *msg;
-	int running, left;
-
-	clock_update();
-	(void)curl_multi_socket_action(s->multi, fd, what, &running);
-	while ((msg = curl_multi_info_read(s->multi, &left))) {
-		CURLcode code = msg->data.result;
-		char *private = NULL;
-
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
-		job_next((struct job *)(void *)private, code);
-	}
+	s->stopped = true;
+	while (!list_is_empty(&s->jobs))
+		job_end(CONTAINER_OF(s->jobs.next, struct job, link), ERR_SHUTDOWN);
+	while (!list_is_empty(&s->queue))
+		job_end(CONTAINER_OF(s->queue.next, struct job, link), ERR_SHUTDOWN);
 }
 
-static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+void s3_go(struct s3 *s)
 {
-	act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	act(arg, fd,
-	    (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_set_timer(CURLM *multi UNUSED, long ms, void *arg)
-{
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-	struct s3 *s = arg;
-
-	if (ms < 0)
-		(void)evtimer_del(s->timer);
-	else if (evtimer_add(s->timer, &tv) == -1)
-		return -1;
-	return 0;
-}
-
-static int on_set_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, void *watch)
-{
-	struct s3 *s = arg;
-	struct event *event = watch;
-	short flags = EV_PERSIST;
-
-	if (event)
-		event_free(event);
-	event = NULL;
-	if (what != CURL_POLL_REMOVE) {
-		flags |= what & CURL_POLL_IN ? EV_READ : 0;
-		flags |= what & CURL_POLL_OUT ? EV_WRITE : 0;
-		/* Without its event the transfer runs into its time-out. */
-		event = event_new(s->base, fd, flags, on_socket, s);
-		if (event && event_add(event, NULL) == -1) {
-			event_free(event);
-			event = NULL;
-		}
-	}
-	(void)curl_multi_assign(s->multi, fd, event);
-	return 0;
+	s->stopped = false;
 }
 
 struct s3 *s3_new(struct event_base *base)
@@ -505,29 +653,12 @@ struct s3 *s3_new(struct event_base *base)
 
 	if (!s)
 		return NULL;
-	s->base = base;
 	list_init(&s->jobs);
-	s->timer = evtimer_new(base, on_timer, s);
-	s->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-	if (!s->timer || !s->multi ||
-	    curl_multi_setopt(s->multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK ||
-	    curl_multi_setopt(s->multi, CURLMOPT_TIMERDATA, s) != CURLM_OK ||
-	    curl_multi_setopt(s->multi, CURLMOPT_SOCKETFUNCTION, on_set_socket) != CURLM_OK ||
-	    curl_multi_setopt(s->multi, CURLMOPT_SOCKETDATA, s) != CURLM_OK)
+	list_init(&s->queue);
+	s->bucket = bucket_new(base);
+	if (!s->bucket)
 		s3_free(&s);
 	return s;
-}
-
-void s3_stop(struct s3 *s)
-{
-	s->stopped = true;
-	while (!list_is_empty(&s->jobs))
-		job_end(CONTAINER_OF(s->jobs.next, struct job, link), ERR_SHUTDOWN);
-}
-
-void s3_go(struct s3 *s)
-{
-	s->stopped = false;
 }
 
 void s3_free(struct s3 **sp)
@@ -538,10 +669,6 @@ void s3_free(struct s3 **sp)
 	if (!s)
 		return;
 	s3_stop(s);
-	/* Its last callbacks use the timer. */
-	if (s->multi)
-		(void)curl_multi_cleanup(s->multi);
-	if (s->timer)
-		event_free(s->timer);
+	bucket_free(&s->bucket);
 	free(s);
 }

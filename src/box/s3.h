@@ -2,16 +2,18 @@
 /*
  * s3 - files in an S3-compatible bucket that several boxes share; the local store is its cache.
  *
- *   BUCKET/b-SHA256  a content
- *   BUCKET/m-ID      an upload's facts, as in store; made last and exclusively
+ *   BUCKET/c-ID-SHA256  an upload's content
+ *   BUCKET/m-ID         its facts, as in store; made last and exclusively
+ *   BUCKET/p-SHA256     a thumbnail
  *
- * Nothing is deleted here: a content's age begins anew with each upload of it, so a rule of the
- * bucket that removes what is older than upload.expire removes nothing that is in use, and the
- * key needs no right to delete.
+ * A content belongs to one upload alone: the same bytes of two uploads are there twice, so that
+ * any box may delete an upload that is over without asking what else refers to its bytes. A
+ * thumbnail is put anew as long as it is in use; who put it last deletes it.
  *
  * Invariants
  *   - what is known to have been stored is in the bucket, content before facts
- *   - nothing is taken from the bucket whose hash is not what the facts say
+ *   - nothing is taken from the bucket whose hash is not what the facts or its key say
+ *   - facts are deleted after their content: an id is free again when nothing of it is left
  */
 #pragma once
 
@@ -42,6 +44,22 @@ void s3_go(struct s3 *s);
 int s3_store(struct s3 *s, struct conf *conf, struct store *store, struct store_draft **d,
 	     const struct store_file *f, s3_done_fn done, void *arg) MUSTCHECK;
 
-/* An upload from the bucket into the local store; the same. */
+/*
+ * An upload from the bucket into the local store; the same. Those who want it while it is on its
+ * way get it with the first.
+ */
 int s3_fetch(struct s3 *s, struct conf *conf, struct store *store, const uint8_t id[TOKEN_ID_LEN],
 	     s3_done_fn done, void *arg) MUSTCHECK;
+/* The same of a thumbnail by its hash. */
+int s3_fetch_thumbnail(struct s3 *s, struct conf *conf, struct store *store,
+		       const uint8_t sha256[HASH_SHA256_LEN], s3_done_fn done, void *arg) MUSTCHECK;
+
+/* A thumbnail for the other boxes; nobody waits for it. 0 or as s3_store(). */
+int s3_share_thumbnail(struct s3 *s, struct conf *conf, const void *p, size_t len) MUSTCHECK;
+
+/*
+ * What store_gone_fn names; f: of an upload. Forgotten by the store when it is not there any more,
+ * or is not ours to delete. 0; ERR_AGAIN: it is under way, or others go first; or as s3_store().
+ */
+int s3_delete(struct s3 *s, struct conf *conf, struct store *store, const char *name,
+	      const struct store_file *f) MUSTCHECK;

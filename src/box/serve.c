@@ -197,9 +197,12 @@ static void on_fetched(void *arg, int rc, const struct store_file *f UNUSED)
 	http_resume(c->connection);
 }
 
-/* True: the connection is suspended. Else *rc_out: ERR_NOT_FOUND, or why nobody knows. */
+/*
+ * An upload by its id, or a thumbnail by its hash. True: the connection is suspended. Else *rc_out:
+ * ERR_NOT_FOUND, or why nobody knows.
+ */
 static bool ask_bucket(const struct http_site *site, struct MHD_Connection *connection,
-		       const uint8_t id[TOKEN_ID_LEN], int *rc_out)
+		       const uint8_t *id, const uint8_t *sum, int *rc_out)
 {
 	struct http_connection *c = http_context(connection);
 
@@ -209,7 +212,8 @@ static bool ask_bucket(const struct http_site *site, struct MHD_Connection *conn
 	*rc_out = !c ? ERR_NOMEM : c->answer;
 	if (!c || c->asked)
 		return false;
-	*rc_out = s3_fetch(site->s3, site->conf, site->store, id, on_fetched, c);
+	*rc_out = id ? s3_fetch(site->s3, site->conf, site->store, id, on_fetched, c)
+		     : s3_fetch_thumbnail(site->s3, site->conf, site->store, sum, on_fetched, c);
 	if (*rc_out)
 		return false;
 	c->asked = true;
@@ -228,10 +232,13 @@ enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *conne
 	if (strncmp(path, "/f/", 3) == 0 && http_parse_id(path + 3, id)) {
 		if (store_find(site->store, id, http_now(), &f) == 0)
 			fd = store_read(site->store, &f);
-		if (fd == -1 && ask_bucket(site, connection, id, &rc))
+		if (fd == -1 && ask_bucket(site, connection, id, NULL, &rc))
 			return MHD_YES;
-	} else if (strncmp(path, "/t/", 3) == 0 && hash_parse(path + 3, sum))
+	} else if (strncmp(path, "/t/", 3) == 0 && hash_parse(path + 3, sum)) {
 		fd = open_thumbnail(site, sum, &f);
+		if (fd == -1 && ask_bucket(site, connection, NULL, sum, &rc))
+			return MHD_YES;
+	}
 	if (fd != -1)
 		return serve_fd(site, connection, &f, fd);
 	if (rc == ERR_NOT_FOUND)

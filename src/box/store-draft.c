@@ -60,16 +60,21 @@ static void draft_free(struct store_draft **dp)
 	free(d);
 }
 
-int store_begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t size,
-		struct store_draft **out)
+static bool has_room(const struct store *s, uint64_t blocks)
 {
-	uint64_t blocks = store_blocks_of(size), share = store_share_of(s, user);
+	return blocks <= s->quota && s->bytes <= s->quota - blocks;
+}
+
+static int begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t size,
+		 struct store_draft **out)
+{
+	uint64_t blocks = store_blocks_of(size);
 	struct store_draft *d;
 	int rc = 0;
 
-	*out = NULL;
-	if (blocks > s->quota || s->bytes > s->quota - blocks || blocks > s->quota_user ||
-	    share > s->quota_user - blocks)
+	if (!has_room(s, blocks) && blocks <= s->quota)
+		store_evict(s, blocks);
+	if (!has_room(s, blocks))
 		return ERR_FULL;
 	d = calloc(1, sizeof(*d));
 	if (!d)
@@ -90,6 +95,24 @@ int store_begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t si
 	s->bytes += blocks;
 	*out = d;
 	return 0;
+}
+
+int store_begin(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t size,
+		struct store_draft **out)
+{
+	uint64_t blocks = store_blocks_of(size), share = store_share_of(s, user);
+
+	*out = NULL;
+	if (blocks > s->quota_user || share > s->quota_user - blocks)
+		return ERR_FULL;
+	return begin(s, user, size, out);
+}
+
+int store_begin_copy(struct store *s, const uint8_t user[TOKEN_USER_LEN], uint64_t size,
+		     struct store_draft **out)
+{
+	*out = NULL;
+	return begin(s, user, size, out);
 }
 
 int store_write(struct store_draft *d, const void *p, size_t len)
@@ -121,17 +144,12 @@ int store_write(struct store_draft *d, const void *p, size_t len)
 }
 
 /* What was set aside for it is free again. */
-static void draft_give_back(struct store_draft *d)
-{
-	store_bytes_remove(d->store, d->size);
-	store_share_remove(d->store, d->user, store_blocks_of(d->size));
-}
-
 void store_abort(struct store_draft **d)
 {
 	if (!*d)
 		return;
-	draft_give_back(*d);
+	store_bytes_remove((*d)->store, (*d)->size);
+	store_share_remove((*d)->store, (*d)->user, store_blocks_of((*d)->size));
 	draft_free(d);
 }
 
@@ -217,7 +235,7 @@ static int commit_again(struct store *s, const char *facts, struct store_file *f
 	return 0;
 }
 
-/* *kept_out: what was set aside for the draft is in use now; *fresh_out as above. */
+/* *kept_out: it is a new upload; *fresh_out as above: one whose content made room is none. */
 static int commit(struct store_draft *d, struct store_file *f, bool *kept_out, bool *fresh_out)
 {
 	char content[STORE_NAME_LEN], upload[STORE_NAME_LEN], facts[STORE_NAME_LEN];
@@ -265,10 +283,12 @@ int store_commit(struct store_draft **dp, struct store_file *f, uint64_t now UNU
 	*dp = NULL;
 	if (!rc)
 		rc = commit(d, f, &kept, &fresh);
-	if (!kept)
-		draft_give_back(d);
-	else if (!fresh)
+	if (rc || !fresh)
 		store_bytes_remove(s, d->size);
+	if (!kept)
+		store_share_remove(s, d->user, store_blocks_of(d->size));
+	if (!rc)
+		s->nothing_left = false;
 	s->files += kept;
 	draft_free(&d);
 	store_count(s);

@@ -14,6 +14,8 @@
 
 #include "box/store-inside.h"
 
+#define ELSEWHERE "elsewhere\n" /* in the store's own files only */
+
 int store_print_facts(const struct store_file *f, char out[STORE_FACTS_MAX])
 {
 	char sha[2 * HASH_SHA256_LEN + 1], user[2 * TOKEN_USER_LEN + 1];
@@ -21,8 +23,8 @@ int store_print_facts(const struct store_file *f, char out[STORE_FACTS_MAX])
 	hash_print_hex(f->sha256, sizeof(f->sha256), sha);
 	hash_print_hex(f->user, sizeof(f->user), user);
 	return snprintf(out, STORE_FACTS_MAX,
-			"inset-upload 1\n%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n%s\n", sha, user,
-			f->size, f->expires, f->type);
+			"inset-upload 1\n%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n%s\n%s", sha, user,
+			f->size, f->expires, f->type, f->elsewhere ? ELSEWHERE : "");
 }
 
 static bool number_parse(const char *text, uint64_t *out)
@@ -44,7 +46,9 @@ bool store_parse_facts(char *text, struct store_file *f)
 		if (!line[i] || !rest)
 			return false;
 	}
-	if (*rest || strcmp(line[0], "inset-upload 1") != 0 || strlen(line[5]) > STORE_TYPE_MAX)
+	f->elsewhere = strcmp(rest, ELSEWHERE) == 0;
+	if ((*rest && !f->elsewhere) || strcmp(line[0], "inset-upload 1") != 0 ||
+	    strlen(line[5]) > STORE_TYPE_MAX)
 		return false;
 	snprintf(f->type, sizeof(f->type), "%s", line[5]);
 	return hash_parse_hex(line[1], f->sha256, sizeof(f->sha256)) == 0 &&

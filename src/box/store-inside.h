@@ -17,10 +17,15 @@ struct share;
 struct store {
 	int dir;    /* owned */
 	DIR *sweep; /* owned; NULL between sweeps */
+	DIR *evict; /* owned; NULL: begins anew */
 	uint64_t quota;
 	uint64_t quota_user;
 	uint64_t bytes; /* of contents and drafts, in whole blocks */
 	uint64_t files;
+	bool settled;       /* it is known whether somebody is to be told */
+	bool nothing_left;  /* to evict: nothing has come since a whole round found none */
+	store_gone_fn gone; /* NULL: nothing makes room */
+	void *gone_arg;
 	struct share *shares[STORE_SHARES];
 };
 
@@ -46,3 +51,9 @@ void store_drop_content(struct store *s, const char *content, uint64_t size);
 
 /* A new file under a name of its own, locked as long as it is open. -1 and errno. */
 int store_create(struct store *s, char name[STORE_NAME_LEN]);
+
+/* --- store-sweep.c ---------------------------------------------------------------------- */
+
+/* Copies of what is elsewhere leave until there is room for so many blocks' bytes, or none is left.
+ */
+void store_evict(struct store *s, uint64_t blocks);

@@ -14,6 +14,7 @@
 #include "box/store-inside.h"
 
 #define THUMBNAIL_MAX 65535
+#define SLACK_MAX     (12 * 3600)
 
 static int keep_new(struct store *s, const char *name, const void *p, size_t len, uint64_t expires)
 {
@@ -35,21 +36,37 @@ static int keep_new(struct store *s, const char *name, const void *p, size_t len
 	return rc;
 }
 
-int store_keep(struct store *s, const void *p, size_t len, uint64_t expires, uint64_t now UNUSED)
+/* So much earlier than asked for it may end: a touch is a write, here and elsewhere. */
+static uint64_t slack_of(uint64_t life)
+{
+	return MIN_OF(life / 32, (uint64_t)SLACK_MAX);
+}
+
+int store_keep(struct store *s, const void *p, size_t len, uint64_t expires, uint64_t now,
+	       bool *fresh_out)
 {
 	const struct timespec times[2] = { { .tv_sec = (time_t)expires },
 					   { .tv_sec = (time_t)expires } };
 	uint8_t sum[HASH_SHA256_LEN];
 	char name[STORE_NAME_LEN];
+	struct stat st;
+	int rc;
 
+	*fresh_out = false;
 	if (hash_sha256(p, len, sum))
 		return ERR_NOMEM;
 	store_name(name, 'p', sum, sizeof(sum));
-	if (utimensat(s->dir, name, times, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
+	if (fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if ((uint64_t)st.st_mtime + slack_of(expires - now) >= expires)
+			return 0;
+		*fresh_out = utimensat(s->dir, name, times, AT_SYMLINK_NOFOLLOW) == 0;
+		return *fresh_out ? 0 : ERR_IO;
+	}
 	if (store_blocks_of(len) > s->quota || s->bytes > s->quota - store_blocks_of(len))
 		return ERR_FULL;
-	return keep_new(s, name, p, len, expires);
+	rc = keep_new(s, name, p, len, expires);
+	*fresh_out = rc == 0;
+	return rc;
 }
 
 /* Does the file hold what its name says? Thumbnails are small. */

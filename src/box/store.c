@@ -139,6 +139,9 @@ int store_read(struct store *s, const struct store_file *f)
 		close(fd);
 		fd = -1;
 	}
+	/* Its time of modification is nothing else's: the time of its last use. */
+	if (fd != -1 && s->gone)
+		(void)futimens(fd, NULL);
 	return fd;
 }
 
@@ -212,9 +215,25 @@ void store_close(struct store **sp)
 		}
 	if (s->sweep)
 		closedir(s->sweep);
+	if (s->evict)
+		closedir(s->evict);
 	if (s->dir != -1)
 		close(s->dir);
 	free(s);
+}
+
+void store_set_elsewhere(struct store *s, store_gone_fn gone, void *arg)
+{
+	s->settled = true;
+	s->nothing_left = false;
+	s->gone = gone;
+	s->gone_arg = arg;
+}
+
+void store_forget(struct store *s, const char *name)
+{
+	if (name[0] == 'g' || name[0] == 'q')
+		(void)unlinkat(s->dir, name, 0);
 }
 
 void store_set_limits(struct store *s, uint64_t quota, uint64_t quota_user)

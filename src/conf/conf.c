@@ -397,6 +397,7 @@ void conf_unref(struct conf **cp)
 	secret_free(c->upload.key);
 	secret_free(c->upload.pem);
 	secret_free(c->upload.s3_key);
+	free(c->upload.s3_cas);
 	free(c->listens);
 	free(c->profiles);
 	free(c->services);

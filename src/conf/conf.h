@@ -140,6 +140,7 @@ struct conf_upload {
 	char *key;    /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
 	char *pem;    /* of certificate; NULL: none, or not for this process */
 	char *s3_key; /* "id:secret"; the same */
+	char *s3_cas; /* of s3-ca-file, PEM; NULL: the system's, or not for this process */
 #define OPTION_UPLOAD CONF_FIELD
 #include "conf/options.def"
 };

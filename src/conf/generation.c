@@ -133,7 +133,9 @@ static int put_upload_secrets(const struct conf_upload *u, enum generation_for r
 
 	if (!rc)
 		rc = put_text(out, pem ? u->pem : "");
-	return rc ? rc : put_text(out, s3_key ? u->s3_key : "");
+	if (!rc)
+		rc = put_text(out, s3_key ? u->s3_key : "");
+	return rc ? rc : put_text(out, reader == GENERATION_FOR_BOX && u->s3_cas ? u->s3_cas : "");
 }
 
 /* Who may not see secrets needs no rules either, but for names and rows. */
@@ -472,6 +474,7 @@ static void get_all(struct reader *r, struct conf *c)
 	c->upload.key = get_optional(r);
 	c->upload.pem = get_optional(r);
 	c->upload.s3_key = get_optional(r);
+	c->upload.s3_cas = get_optional(r);
 	if (!r->error)
 		get_rules(r, c);
 	if (!r->error && (r->left || !conf_link(c)))

@@ -754,6 +754,12 @@ static int check_s3(struct reading *r)
 		rc = secret_read_pair(u->s3_key_file, &u->s3_key, &msg);
 	if (rc == ERR_CONFIG)
 		problem_with(r, "upload.s3-key-file", msg.text);
+	if (rc == ERR_NOMEM || !u->bind.n || !u->s3_ca_file[0])
+		return rc == ERR_NOMEM ? rc : 0;
+	msg = (struct err_msg){ 0 };
+	rc = certificate_read_authorities(u->s3_ca_file, &u->s3_cas, &msg);
+	if (rc == ERR_CONFIG)
+		problem_with(r, "upload.s3-ca-file", msg.text);
 	return rc == ERR_NOMEM ? rc : 0;
 }
 

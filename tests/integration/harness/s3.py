@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A small S3: GET and PUT of whole objects, signatures (SigV4) verified by code of its own, faults on request."""
+"""A small S3: GET, HEAD, PUT and DELETE of whole objects, signatures (SigV4) verified by code of its own, faults on request."""
+import email.utils
 import hashlib
 import hmac
 import http.server
+import ssl
 import threading
 import time
 
@@ -29,11 +31,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def _reply(self, status, body=b'', cut=0):
+    def _reply(self, status, body=b'', cut=0, modified=None):
         self.send_response(status)
-        self.send_header('Content-Length', str(len(body)))
+        if status != 204:
+            self.send_header('Content-Length', str(len(body)))
+        if modified is not None:
+            self.send_header('Last-Modified', email.utils.formatdate(modified, usegmt=True))
         self.end_headers()
-        self.wfile.write(body[:len(body) - cut])
+        if self.command != 'HEAD':
+            self.wfile.write(body[:len(body) - cut])
         if cut:
             self.close_connection = True
 
@@ -83,12 +89,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._reply(404)
         if self.command == 'PUT':
             return self._put(body, s3)
-        data = s3.objects.get(self.path.removeprefix('/bucket/'))
+        key = self.path.removeprefix('/bucket/')
+        if self.command == 'DELETE':
+            s3.objects.pop(key, None)
+            return self._reply(204)
+        data = s3.objects.get(key)
         if data is None:
             return self._reply(404)
         if fault == 'garble':
             data = bytes(b ^ 1 for b in data)
-        return self._reply(200, data, cut=1 if fault == 'truncate' else 0)
+        return self._reply(200, data, cut=1 if fault == 'truncate' else 0, modified=s3.modified.get(key))
 
     def _put(self, body, s3):
         key = self.path.removeprefix('/bucket/')
@@ -99,16 +109,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if condition == '*' and key in s3.objects:
                 return self._reply(412)
             s3.objects[key] = body
+            s3.modified[key] = time.time()
         return self._reply(200)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _handle
 
 
 class S3:
-    """objects: by key. fault(method, key): a status, 'stall', 'close', 'truncate', 'garble' or None."""
+    """objects: by key; modified: when they were put. fault(method, key): a status, 'stall', 'close', 'truncate', 'garble' or None."""
 
-    def __init__(self, port=0):
-        self.objects, self.log, self.fault, self.conditions = {}, [], None, True
+    def __init__(self, port=0, certificate=None):
+        """certificate: a PEM file with its key; https then, as localhost."""
+        self.objects, self.modified, self.log, self.fault, self.conditions = {}, {}, [], None, True
         self.stopped = False
         self.lock, self.released = threading.Lock(), threading.Event()
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', port), _Handler)
@@ -116,6 +128,11 @@ class S3:
         self.server.s3 = self
         self.port = self.server.server_address[1]
         self.url = f'http://127.0.0.1:{self.port}/bucket'
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = f'https://localhost:{self.port}/bucket'
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def options(self, folder, pair=f'{KEY_ID}:{KEY_SECRET}'):
