@@ -25,6 +25,7 @@ struct counters_pages {
 	uint32_t used; /* slots up to here have had a process */
 	struct counters_slot slot[COUNTERS_SLOTS];
 	struct rates_cell rates[RATES_CELLS];
+	struct counters_process process[COUNTERS_SLOTS];
 	uint64_t listeners[COUNTERS_SLOTS][COUNTERS_LISTENERS][LISTENER_FIGURE_COUNT];
 	uint64_t rules[COUNTERS_SLOTS][COUNTERS_RULES][RULE_FIGURE_COUNT];
 };
@@ -294,4 +295,19 @@ void counters_listener_clear(unsigned row)
 	for (i = 0; pages && row < COUNTERS_LISTENERS && i < pages->used; i++)
 		for (f = 0; f < LISTENER_FIGURE_COUNT; f++)
 			__atomic_store_n(&pages->listeners[i][row][f], 0, __ATOMIC_RELAXED);
+}
+
+void counters_process_set(unsigned slot, const struct counters_process *p)
+{
+	BUG_ON(slot >= COUNTERS_SLOTS);
+	if (pages)
+		pages->process[slot] = *p;
+}
+
+bool counters_process_get(unsigned slot, struct counters_process *out)
+{
+	if (!pages || slot >= COUNTERS_SLOTS)
+		return false;
+	*out = pages->process[slot];
+	return out->state != COUNTERS_UNUSED && out->state < COUNTERS_PROCESS_STATES;
 }

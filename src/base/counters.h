@@ -145,6 +145,31 @@ struct listener_figure_row {
 };
 extern const struct listener_figure_row listener_figure_rows[LISTENER_FIGURE_COUNT];
 
+/* --- processes: what the master says of them, for the status page -------------------------- */
+
+enum counters_process_state {
+	COUNTERS_UNUSED,
+	COUNTERS_DOWN,
+	COUNTERS_STARTING,
+	COUNTERS_UP,
+	COUNTERS_ENDING,
+	COUNTERS_PROCESS_STATES
+};
+
+struct counters_process {
+	uint32_t role; /* enum role */
+	uint32_t index;
+	uint32_t pid;
+	uint32_t state;
+	uint32_t restarts;
+	int64_t since; /* seconds since 1970; 0: it does not run */
+};
+
+/* By the master alone. Who reads meanwhile may see half of it. */
+void counters_process_set(unsigned slot, const struct counters_process *p);
+/* False: nothing runs in that slot, nor is anything to. */
+bool counters_process_get(unsigned slot, struct counters_process *out);
+
 struct rule_figure_row {
 	const char *key;
 	const char *name;

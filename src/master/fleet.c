@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/confine.h"
 #include "base/picture.h"
 #include "master/asks.h"
@@ -136,7 +137,7 @@ static void send_peer(struct proc *p, const struct proc *other, int fd)
 
 static bool are_peers(const struct proc *a, const struct proc *b)
 {
-	const unsigned of_media = R_PROXY | R_SCALER | R_BOX;
+	const unsigned of_media = R_PROXY | R_SCALER | R_BOX | R_WEB;
 
 	if (a->role == ROLE_MEDIA)
 		return of_media & 1u << b->role;
@@ -427,6 +428,36 @@ bool fleet_is_settled(const struct master *m)
 	return true;
 }
 
+/* For the status page. */
+static void note_processes(const struct master *m)
+{
+	static const enum counters_process_state states[] = {
+		[PROC_DOWN] = COUNTERS_DOWN,          [PROC_STARTING] = COUNTERS_STARTING,
+		[PROC_COMMITTED] = COUNTERS_STARTING, [PROC_UP] = COUNTERS_UP,
+		[PROC_ENDING] = COUNTERS_ENDING,
+	};
+	struct counters_process row = { .role = ROLE_MASTER,
+					.pid = (uint32_t)getpid(),
+					.state = COUNTERS_UP };
+	int64_t ago = clock_wall() - clock_now() / 1000;
+	size_t i;
+
+	row.since = ago + m->started_ms / 1000;
+	counters_process_set(m->slot, &row);
+	for (i = 0; i < m->procs_n; i++) {
+		const struct proc *p = &m->procs[i];
+
+		row = (struct counters_process){ .role = (uint32_t)p->role,
+						 .index = p->index,
+						 .pid = (uint32_t)p->pid,
+						 .state = p->unwanted && !p->pid ? COUNTERS_UNUSED
+										 : states[p->state],
+						 .restarts = p->restarts,
+						 .since = p->pid ? ago + p->started_ms / 1000 : 0 };
+		counters_process_set(p->slot, &row);
+	}
+}
+
 void fleet_count(const struct master *m)
 {
 	uint64_t up[ROLE_COUNT] = { 0 };
@@ -440,6 +471,7 @@ void fleet_count(const struct master *m)
 	counter_set(METRIC_PROCS_PROXY, up[ROLE_PROXY]);
 	counter_set(METRIC_PROCS_SCALER, up[ROLE_SCALER]);
 	counter_set(METRIC_PROCS_WEB, up[ROLE_WEB]);
+	note_processes(m);
 }
 
 uint64_t fleet_formats(const struct master *m)

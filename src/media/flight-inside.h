@@ -26,6 +26,8 @@ struct flights {
 	struct conf *conf;       /* owned reference */
 	flights_answer_fn answer;
 	flights_publish_fn publish; /* NULL: nobody to publish */
+	flights_show_fn show;       /* NULL: nobody to show */
+	void *show_arg;             /* borrowed */
 	struct cache *cache;
 	struct rate *rate;
 	struct host_table *hosts;

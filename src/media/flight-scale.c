@@ -61,6 +61,7 @@ static void on_scaled(void *arg, const struct picture_result *p)
 	struct flight *f = arg;
 	struct list twins, *i;
 
+	counter_inc(p->status == PICTURE_OK ? METRIC_SCALED : METRIC_SCALED_BAD);
 	list_init(&twins);
 	while ((i = list_first(&f->twins))) {
 		list_remove(i);

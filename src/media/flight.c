@@ -172,6 +172,8 @@ void flight_succeed(struct flight *f, struct job_result *r)
 		cache_store_made(f->all->cache, &f->key, r, ttl,
 				 f->has_content ? &f->content : NULL, &f->media.validator);
 	flight_share_result(f, r, ttl);
+	if (f->all->show && !f->private && !f->media.no_store && !f->disowned)
+		f->all->show(f->all->show_arg, r);
 	flight_finish(f, r);
 }
 
@@ -606,6 +608,22 @@ void flights_ask(struct flights *all, void *client, struct list *waiters, const 
 void flights_set_publisher(struct flights *f, flights_publish_fn publish)
 {
 	f->publish = publish;
+}
+
+void flights_set_show(struct flights *f, flights_show_fn show, void *arg)
+{
+	f->show = show;
+	f->show_arg = arg;
+}
+
+struct host_table *flights_hosts(struct flights *f)
+{
+	return f->hosts;
+}
+
+struct scale *flights_scaler(struct flights *f)
+{
+	return f->scale;
 }
 
 void flights_look(const struct flights *f, struct flights_parts *out)

@@ -24,6 +24,8 @@
 #include "media/shared.h"
 
 struct flights;
+struct host_table;
+struct scale;
 
 /* May be called from flights_ask(). Must not call back into flights. r->bytes live during the call.
  */
@@ -74,6 +76,14 @@ size_t flights_keys(const struct flights *f, const char *url,
 
 /* How many answers flights_offer() gives. */
 uint32_t flights_profiles(const struct flights *f);
+
+/* Called with each thumbnail that was just made and may be kept; NULL: nobody is shown any. */
+typedef void (*flights_show_fn)(void *arg, const struct job_result *r);
+void flights_set_show(struct flights *f, flights_show_fn show, void *arg);
+
+/* For those who ask how things are (desk.h). Borrowed. */
+struct host_table *flights_hosts(struct flights *f);
+struct scale *flights_scaler(struct flights *f);
 
 /* This machine's addresses may have changed. */
 void flights_refresh(struct flights *f);

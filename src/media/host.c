@@ -134,28 +134,6 @@ bool host_is_blocked(const struct host *h, const struct conf_limits *l)
 	return clock_now() < h->open_until || h->active > 0;
 }
 
-void host_each_blocked(const struct host_table *t, const struct conf_limits *l, size_t most,
-		       void (*fn)(void *arg, const struct host_facts *h), void *arg)
-{
-	struct list *i;
-
-	LIST_EACH(i, &t->lru) {
-		const struct host *h = CONTAINER_OF(i, struct host, lru);
-		const struct host_facts facts = { .name = h->name,
-						  .port = h->port,
-						  .active = h->active,
-						  .failures = h->failures,
-						  .open_ms = MAX_OF(h->open_until - clock_now(),
-								    (int64_t)0) };
-
-		if (h->failures < l->breaker_failures)
-			continue;
-		if (most-- == 0)
-			return;
-		fn(arg, &facts);
-	}
-}
-
 void host_pause(struct host *h, uint32_t seconds, const struct conf_limits *l)
 {
 	int64_t ms = (int64_t)MIN_OF((uint64_t)seconds * 1000, (uint64_t)l->breaker_max);
@@ -197,4 +175,45 @@ void host_failed(struct host *h, const struct conf_limits *l)
 	h->open_ms = h->open_ms ? h->open_ms * 2 : l->breaker_open;
 	h->open_ms = MIN_OF(h->open_ms, (uint64_t)l->breaker_max);
 	h->open_until = clock_now() + (int64_t)h->open_ms;
+}
+
+static enum host_breaker host_breaker(const struct host *h, const struct conf_limits *l)
+{
+	if (h->failures < l->breaker_failures)
+		return HOST_CLOSED;
+	return clock_now() < h->open_until ? HOST_OPEN : HOST_TRIAL;
+}
+
+static struct host_news host_news(const struct host *h, enum host_breaker breaker)
+{
+	return (struct host_news){ .name = h->name,
+				   .port = h->port,
+				   .breaker = breaker,
+				   .active = h->active,
+				   .failures = h->failures,
+				   .left_ms = breaker == HOST_OPEN
+						      ? (uint64_t)(h->open_until - clock_now())
+						      : 0 };
+}
+
+size_t host_table_failing(const struct host_table *t, const struct conf_limits *l,
+			  struct host_news *out, size_t max, size_t *all)
+{
+	struct list *i;
+	size_t n = 0;
+	int pass;
+
+	*all = 0;
+	for (pass = 0; pass < 2; pass++)
+		LIST_EACH(i, &t->lru) {
+			const struct host *h = CONTAINER_OF(i, struct host, lru);
+			enum host_breaker breaker = host_breaker(h, l);
+
+			if (!h->failures || (breaker == HOST_CLOSED) != (pass == 1))
+				continue;
+			++*all;
+			if (n < max)
+				out[n++] = host_news(h, breaker);
+		}
+	return n;
 }

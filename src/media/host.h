@@ -26,17 +26,6 @@ void host_put(struct host **h);
 /* Is the breaker open? Not for the one transfer that may try when its time is over. */
 bool host_is_blocked(const struct host *h, const struct conf_limits *l);
 
-struct host_facts {
-	const char *name;
-	uint16_t port;
-	unsigned active;
-	uint64_t failures; /* in a row */
-	int64_t open_ms;   /* that its breaker stays open; 0: one transfer may try, or does */
-};
-/* Hosts whose breaker is open, at most `most`, those asked last first. */
-void host_each_blocked(const struct host_table *t, const struct conf_limits *l, size_t most,
-		       void (*fn)(void *arg, const struct host_facts *h), void *arg);
-
 /* Transfers under way from it. */
 unsigned host_active(const struct host *h);
 void host_start(struct host *h);
@@ -44,6 +33,25 @@ void host_stop(struct host *h);
 
 /* It asked to be left alone for so long; breaker-max is the most that it gets. */
 void host_pause(struct host *h, uint32_t seconds, const struct conf_limits *l);
+
+/* CLOSED: failures, but not enough of them; TRIAL: its time is over, one transfer may try. */
+enum host_breaker { HOST_CLOSED, HOST_OPEN, HOST_TRIAL, HOST_BREAKER_COUNT };
+
+struct host_news {
+	const char *name; /* borrowed */
+	uint16_t port;
+	enum host_breaker breaker;
+	unsigned active;   /* transfers */
+	uint64_t failures; /* in a row */
+	uint64_t left_ms;  /* while it is OPEN */
+};
+
+/*
+ * Hosts whose last transfer failed, at most max of them: first those whose breaker is not closed,
+ * and of both those asked last first. Returns how many are in out, *all how many there are.
+ */
+size_t host_table_failing(const struct host_table *t, const struct conf_limits *l,
+			  struct host_news *out, size_t max, size_t *all);
 
 /* What came of a transfer. */
 void host_succeeded(struct host *h);

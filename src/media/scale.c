@@ -66,7 +66,6 @@ static void job_finish(struct scale_job *j, const struct picture_result *r)
 	scale_done_fn done = j->done;
 	void *arg = j->arg;
 
-	counter_inc(r->status == PICTURE_OK ? METRIC_SCALED : METRIC_SCALED_BAD);
 	job_free(j);
 	done(arg, r);
 }

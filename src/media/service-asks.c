@@ -15,17 +15,21 @@
 #define HOSTS_TOLD  200
 #define PURGE_ROUND 4096 /* entries of one URL: more there are not */
 
-static void on_host(void *arg, const struct host_facts *h)
+static void put_hosts(struct jtext *j, const struct flights_parts *p)
 {
-	struct jtext *j = arg;
+	struct host_news news[HOSTS_TOLD];
+	size_t i, all, n;
 
-	jtext_open(j, NULL, '{');
-	jtext_str(j, "host", h->name);
-	jtext_int(j, "port", h->port);
-	jtext_int(j, "failures", (int64_t)h->failures);
-	jtext_int(j, "open-ms", h->open_ms);
-	jtext_int(j, "active", h->active);
-	jtext_close(j, '}');
+	n = host_table_failing(p->hosts, &p->conf->limits, news, HOSTS_TOLD, &all);
+	for (i = 0; i < n && news[i].breaker != HOST_CLOSED; i++) {
+		jtext_open(j, NULL, '{');
+		jtext_str(j, "host", news[i].name);
+		jtext_int(j, "port", news[i].port);
+		jtext_int(j, "failures", (int64_t)news[i].failures);
+		jtext_int(j, "open-ms", (int64_t)news[i].left_ms);
+		jtext_int(j, "active", news[i].active);
+		jtext_close(j, '}');
+	}
 }
 
 static void put_figure(struct jtext *j, const char *key, enum metric m)
@@ -53,7 +57,7 @@ static void tell_cache(const struct flights_parts *p, uint64_t id)
 	put_figure(&j, "shared-misses", METRIC_CACHE_SHARED_MISSES);
 	put_figure(&j, "shared-failures", METRIC_CACHE_SHARED_FAILURES);
 	jtext_open(&j, "hosts", '[');
-	host_each_blocked(p->hosts, &p->conf->limits, HOSTS_TOLD, on_host, &j);
+	put_hosts(&j, p);
 	jtext_close(&j, ']');
 	jtext_close(&j, '}');
 	child_answer_json(id, &j);

@@ -26,6 +26,7 @@
 #include "base/counters.h"
 #include "base/err.h"
 #include "conf/generation.h"
+#include "media/desk.h"
 #include "media/flight.h"
 #include "media/service-asks.h"
 #include "media/turn.h"
@@ -48,6 +49,7 @@ static struct service {
 	struct event *channel;
 	struct event *refresh;
 	struct flights *flights;
+	struct desk *desk;
 	struct conf *conf;    /* owned reference: runs */
 	struct conf *pending; /* owned reference: confirmed, not committed */
 	uint64_t pending_number;
@@ -314,6 +316,7 @@ static void on_commit(uint64_t generation)
 	}
 	conf_unref(&s.conf);
 	s.conf = s.pending;
+	desk_set_conf(s.desk, s.conf);
 	s.pending = NULL;
 	log_set_level((enum log_level)s.conf->log.level);
 	if (s.confined)
@@ -332,7 +335,8 @@ static int on_peer(void)
 	int fd = ipc_take_fd(&s.in);
 	int rc = ipc_end(&s.in);
 
-	if (rc || (role != ROLE_PROXY && role != ROLE_SCALER && role != ROLE_BOX)) {
+	if (rc ||
+	    (role != ROLE_PROXY && role != ROLE_SCALER && role != ROLE_BOX && role != ROLE_WEB)) {
 		if (fd != -1)
 			close(fd);
 		return ERR_BAD_MESSAGE;
@@ -341,6 +345,8 @@ static int on_peer(void)
 		return client_open(index, fd);
 	if (role == ROLE_BOX)
 		box_open(fd);
+	else if (role == ROLE_WEB)
+		desk_set_channel(s.desk, fd);
 	else
 		flights_set_scaler(s.flights, fd);
 	return 0;
@@ -443,9 +449,10 @@ static int service_open(void)
 	if (!s.base)
 		return ERR_NOMEM;
 	s.flights = flights_new(s.base, on_result);
+	s.desk = s.flights ? desk_new(s.base, s.flights) : NULL;
 	s.channel = event_new(s.base, CHILD_FD, EV_READ | EV_PERSIST, on_master, NULL);
 	s.refresh = event_new(s.base, -1, EV_PERSIST, on_refresh, NULL);
-	if (!s.flights || !s.channel || !s.refresh || event_add(s.channel, NULL) == -1 ||
+	if (!s.desk || !s.channel || !s.refresh || event_add(s.channel, NULL) == -1 ||
 	    event_add(s.refresh, &minute) == -1)
 		return ERR_NOMEM;
 	return 0;
@@ -459,6 +466,7 @@ static void service_close(void)
 		client_close(&s.clients[i]);
 	if (s.flights)
 		box_close();
+	desk_free(&s.desk);
 	flights_free(&s.flights);
 	if (s.channel)
 		event_free(s.channel);

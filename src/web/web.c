@@ -13,7 +13,6 @@
 #include <event2/event.h>
 #include <microhttpd.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,10 +23,11 @@
 #include "base/err.h"
 #include "base/stall.h"
 #include "conf/generation.h"
-#include "web/metrics.h"
+#include "web/history.h"
+#include "web/inquiry.h"
+#include "web/site.h"
 
 #define DAEMONS_MAX        8
-#define METRICS_MAX        (8 * 1024 * 1024) /* mostly rules */
 #define MESSAGES_PER_TURN  64
 #define CONNECTIONS        16
 #define CONNECTION_TIMEOUT 10
@@ -50,6 +50,8 @@ struct web_set {
 static struct web {
 	struct event_base *base;
 	struct event *channel;
+	struct event *tick; /* owned: a sample of the history */
+	struct site site;
 	struct web_set live;
 	struct web_set pending;
 	bool confined;
@@ -57,79 +59,6 @@ static struct web {
 } web;
 
 static struct ipc_in in;
-
-/* --- HTTP ------------------------------------------------------------------------------ */
-
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned code, const char *type,
-			      const void *p, size_t len)
-{
-	struct MHD_Response *r =
-		MHD_create_response_from_buffer(len, (void *)(uintptr_t)p, MHD_RESPMEM_MUST_COPY);
-	enum MHD_Result ok = MHD_NO;
-
-	if (!r)
-		return MHD_NO;
-	if (MHD_add_response_header(r, "Content-Type", type) == MHD_YES &&
-	    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
-	    (code != MHD_HTTP_METHOD_NOT_ALLOWED ||
-	     MHD_add_response_header(r, "Allow", "GET, HEAD") == MHD_YES))
-		ok = MHD_queue_response(connection, code, r);
-	MHD_destroy_response(r);
-	return ok;
-}
-
-static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned code,
-				   const char *text)
-{
-	char line[256];
-	int n = snprintf(line, sizeof(line), "%s\n", text);
-
-	return answer(connection, code, "text/plain; charset=utf-8", line,
-		      MIN_OF((size_t)n, sizeof(line) - 1));
-}
-
-static enum MHD_Result answer_metrics(struct MHD_Connection *connection)
-{
-	enum MHD_Result ok;
-	struct buf b;
-
-	buf_init(&b, METRICS_MAX);
-	if (metrics_print(&b) || metrics_print_listeners(web.live.conf, &b) ||
-	    metrics_print_rules(web.live.conf, &b))
-		ok = answer_text(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
-	else
-		ok = answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
-			    b.p, b.len);
-	buf_fini(&b);
-	return ok;
-}
-
-static enum MHD_Result on_request(void *ctx UNUSED, struct MHD_Connection *connection,
-				  const char *url, const char *method, const char *version UNUSED,
-				  const char *upload UNUSED, size_t *upload_size, void **state)
-{
-	static int seen;
-	const char *why;
-
-	/* The first call is for the header alone; bodies are read and dropped. */
-	if (!*state) {
-		*state = &seen;
-		return MHD_YES;
-	}
-	if (*upload_size) {
-		*upload_size = 0;
-		return MHD_YES;
-	}
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only");
-	if (strcmp(url, "/metrics") == 0)
-		return answer_metrics(connection);
-	if (strcmp(url, "/health") == 0)
-		return metrics_is_healthy(&why)
-			       ? answer_text(connection, MHD_HTTP_OK, why)
-			       : answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why);
-	return answer_text(connection, MHD_HTTP_NOT_FOUND, "there are /metrics and /health");
-}
 
 /* --- daemons --------------------------------------------------------------------------- */
 
@@ -154,6 +83,18 @@ static void on_daemon(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	listener_run(arg);
 }
 
+/* Its epoll descriptor does not tell of a connection that goes on. */
+static void on_wake(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_DAEMON);
+	size_t i;
+
+	for (i = 0; info && i < web.live.n; i++)
+		if (web.live.v[i].daemon == info->daemon)
+			event_active(web.live.v[i].timer, EV_TIMEOUT, 0);
+}
+
 static void listener_fini(struct web_listener *l)
 {
 	if (l->event)
@@ -164,6 +105,7 @@ static void listener_fini(struct web_listener *l)
 	 * generation share. */
 	if (l->daemon) {
 		(void)MHD_quiesce_daemon(l->daemon);
+		MHD_run(l->daemon); /* who was woken has an answer yet */
 		MHD_stop_daemon(l->daemon);
 	}
 	if (l->fd != -1)
@@ -175,8 +117,13 @@ static void set_fini(struct web_set *s)
 {
 	size_t i;
 
+	/* Nothing may be suspended when a daemon stops. */
+	if (s == &web.live && web.site.inquiry)
+		inquiry_wake_all(web.site.inquiry);
 	for (i = 0; i < s->n; i++)
 		listener_fini(&s->v[i]);
+	if (web.site.conf == s->conf)
+		web.site.conf = NULL;
 	conf_unref(&s->conf);
 	*s = (struct web_set){ 0 };
 }
@@ -186,8 +133,9 @@ static int listener_start(struct web_listener *l)
 	const union MHD_DaemonInfo *info;
 
 	l->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL, NULL, on_request, NULL,
-		MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL,
+		NULL, site_on_request, &web.site, MHD_OPTION_NOTIFY_COMPLETED, site_on_completed,
+		NULL, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
@@ -256,12 +204,16 @@ static int on_commit(void)
 	set_fini(&web.live);
 	web.live = web.pending;
 	web.pending = (struct web_set){ 0 };
+	web.site.conf = web.live.conf;
+	inquiry_set_thumbnails(web.site.inquiry, web.live.conf->web.thumbnails);
 	log_set_level((enum log_level)web.live.conf->log.level);
 	confine.user = web.live.conf->user;
 	if (!web.confined && confine_apply(&confine, NULL, &msg)) {
 		log_error("%s", msg.text);
 		return ERR_IO;
 	}
+	if (!web.confined) /* the figures are there: something to draw at once */
+		history_sample(web.site.history, clock_wall());
 	web.confined = true;
 	for (i = 0; i < web.live.n; i++)
 		if (listener_start(&web.live.v[i]))
@@ -294,6 +246,22 @@ static int on_quiesce(void)
 	return rc;
 }
 
+static int on_peer(void)
+{
+	uint8_t role = ipc_get_u8(&in);
+	int fd;
+
+	(void)ipc_get_u32(&in);
+	fd = ipc_take_fd(&in);
+	if (ipc_end(&in) || role != ROLE_MEDIA) {
+		if (fd != -1)
+			close(fd);
+		return ERR_BAD_MESSAGE;
+	}
+	inquiry_set_channel(web.site.inquiry, fd);
+	return 0;
+}
+
 static int on_message(void)
 {
 	if (in.type == IPC_COUNTERS)
@@ -302,6 +270,8 @@ static int on_message(void)
 		return on_generation();
 	if (in.type == IPC_LISTENER)
 		return on_listener();
+	if (in.type == IPC_PEER)
+		return on_peer();
 	if (in.type == IPC_COMMIT)
 		return on_commit();
 	if (in.type == IPC_ROLLBACK)
@@ -317,7 +287,7 @@ static int on_message(void)
 		(void)event_base_loopbreak(web.base);
 		return 0;
 	}
-	return ERR_BAD_MESSAGE; /* PEER and others are not for web */
+	return ERR_BAD_MESSAGE;
 }
 
 static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
@@ -338,27 +308,56 @@ static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg U
 	(void)event_base_loopbreak(web.base);
 }
 
-int web_main(unsigned index)
+static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
 {
+	clock_update();
+	history_sample(web.site.history, clock_wall());
+}
+
+static bool web_open(void)
+{
+	const struct timeval step = { .tv_sec = HISTORY_STEP_S };
 	struct event_config *config = event_config_new();
 
-	child_open(ROLE_WEB, index);
-	web.exit_code = 70;
 	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
 		web.base = event_base_new_with_config(config);
 	if (config)
 		event_config_free(config);
-	if (web.base)
-		web.channel = event_new(web.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
-	if (web.channel && event_add(web.channel, NULL) == 0)
-		while (event_base_loop(web.base, EVLOOP_ONCE) == 0 &&
-		       !event_base_got_break(web.base))
-			stall_end_of_turn();
+	if (!web.base)
+		return false;
+	web.site.wake = on_wake;
+	web.site.history = history_new();
+	web.site.inquiry = inquiry_new(web.base);
+	web.tick = event_new(web.base, -1, EV_PERSIST, on_tick, NULL);
+	web.channel = event_new(web.base, CHILD_FD, EV_READ | EV_PERSIST, on_channel, NULL);
+	return web.site.history && web.site.inquiry && web.tick && web.channel &&
+	       event_add(web.channel, NULL) == 0 && event_add(web.tick, &step) == 0;
+}
+
+static void web_close(void)
+{
 	set_fini(&web.pending);
 	set_fini(&web.live);
+	inquiry_free(&web.site.inquiry);
+	history_free(&web.site.history);
+	if (web.tick)
+		event_free(web.tick);
 	if (web.channel)
 		event_free(web.channel);
 	if (web.base)
 		event_base_free(web.base);
+}
+
+int web_main(unsigned index)
+{
+	child_open(ROLE_WEB, index);
+	web.exit_code = 70;
+	if (web_open())
+		while (event_base_loop(web.base, EVLOOP_ONCE) == 0 &&
+		       !event_base_got_break(web.base))
+			stall_end_of_turn();
+	else
+		log_error("cannot start: out of memory or descriptors");
+	web_close();
 	return web.exit_code;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * web - /metrics and /health over HTTP, on loopback addresses only.
+ * web - the status page, /metrics and /health over HTTP.
  *
- * Its own process: meets clients of HTTP, never XMPP peers; reads the counter pages and
- * nothing else. No files.
+ * Its own process: meets clients of HTTP, never XMPP peers; reads the counter pages, and asks media
+ * what inquiry.h says. No files.
  */
 #pragma once
 

@@ -720,7 +720,7 @@ def test_health_without_a_scaler(make):
 
 
 def test_other_requests(daemon):
-    assert daemon.http("/")[0] == 404
+    assert daemon.http("/nothing")[0] == 404
     assert daemon.http("/metrics/../etc/passwd")[0] == 404
     assert daemon.http("/metrics", "DELETE")[0] == 405
     assert daemon.http("/metrics", "HEAD") == (200, "")
