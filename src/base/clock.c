@@ -29,6 +29,12 @@ void clock_update(void)
 		turn = cached;
 }
 
+void clock_begin_turn(void)
+{
+	if (!turn)
+		clock_update();
+}
+
 int64_t clock_end_turn(void)
 {
 	int64_t ms = turn ? (faked ? cached : clock_us() / 1000) - turn : 0;

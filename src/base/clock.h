@@ -17,6 +17,9 @@ int64_t clock_now(void);
  * stands still. */
 void clock_update(void);
 
+/* The same where many events may come in a turn: reads the clock at the turn's first call only. */
+void clock_begin_turn(void);
+
 /* How long this turn has taken since its first clock_update(), in ms; 0 where there was none. The
  * next turn begins. */
 int64_t clock_end_turn(void);

@@ -176,6 +176,7 @@ void counters_forget(unsigned slot)
 	BUG_ON(slot >= COUNTERS_SLOTS);
 	clear_gauges(&all[slot]);
 	clear_listener_gauges(slot);
+	pages->process[slot] = (struct counters_process){ .state = COUNTERS_UNUSED };
 	t = &pages->tally[slot];
 	/* Gives the memory back, too; where that cannot be done zeroes do the same. */
 	if (madvise(t, sizeof(*t), MADV_REMOVE) == -1)

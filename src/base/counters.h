@@ -90,7 +90,8 @@ bool counters_fit(int fd);
  * caller's. */
 int counters_map(int fd, unsigned slot) MUSTCHECK;
 
-/* The process that wrote this slot has ended: its gauges become 0, its tally is cleared. */
+/* The process that wrote this slot has ended: its gauges become 0, its tally and its row
+ * of processes are cleared. */
 void counters_forget(unsigned slot);
 
 /* A keyed hash that is the same in all processes that share the pages. */

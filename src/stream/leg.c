@@ -25,6 +25,7 @@
 #define TLS_RECORD (16 * 1024)
 
 static void leg_on_event(evutil_socket_t fd, short what, void *arg);
+static void leg_flush(struct leg *leg);
 
 static short leg_events(const struct leg *leg)
 {
@@ -332,7 +333,7 @@ static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 {
 	struct leg *leg = arg;
 
-	clock_update();
+	clock_begin_turn();
 	if (leg->error) {
 		int err = leg->error;
 
@@ -398,6 +399,7 @@ int leg_connect(struct leg *leg, const struct sockaddr *sa, socklen_t len)
 
 void leg_close(struct leg *leg)
 {
+	leg_flush(leg);
 	if (leg->events)
 		event_del(&leg->ev);
 	leg->events = 0;
@@ -419,6 +421,7 @@ void leg_close(struct leg *leg)
 
 int leg_secure(struct leg *leg, struct tls_context *context, const char *domain)
 {
+	leg_flush(leg);
 	BUG_ON(leg->tls || leg_backlog(leg));
 	leg->tls = tls_new(context, leg->fd, domain);
 	if (!leg->tls)
@@ -482,15 +485,11 @@ static void leg_queue(struct leg *leg, const struct iovec *v, int n, size_t skip
 }
 
 /* These bytes as they go into TLS or the socket. */
-static void leg_put(struct leg *leg, const struct iovec *v, int n)
+static void leg_put_now(struct leg *leg, const struct iovec *v, int n, size_t len)
 {
 	bool was_idle = !leg_backlog(leg);
-	size_t len = 0;
 	ssize_t done = 0;
-	int i;
 
-	for (i = 0; i < n; i++)
-		len += v[i].iov_len;
 	if (was_idle && !leg->connecting && !leg->securing) {
 		done = leg_sendv(leg, v, n);
 		if (done == -1 && errno != EAGAIN && errno != EINTR) {
@@ -508,6 +507,33 @@ static void leg_put(struct leg *leg, const struct iovec *v, int n)
 	if (leg_backlog(leg) >= leg->high)
 		leg->full = true;
 	leg_register(leg);
+}
+
+void leg_write_batched(struct leg *leg, const struct iovec *piece)
+{
+	leg->batched = false;
+	leg_put_now(leg, piece, 1, piece->iov_len);
+}
+
+static void leg_flush(struct leg *leg)
+{
+	if (UNLIKELY(leg->batched))
+		batch_flush(leg->env->batch);
+}
+
+static void leg_put(struct leg *leg, const struct iovec *v, int n)
+{
+	size_t len = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		len += v[i].iov_len;
+	leg_flush(leg);
+	if (!leg_backlog(leg) && !leg->connecting && !leg->securing && !leg->error &&
+	    batch_add(leg->env->batch, leg, v, n, len))
+		leg->batched = true;
+	else
+		leg_put_now(leg, v, n, len);
 }
 
 /* One call, one flush: all of it leaves now. */
@@ -541,6 +567,7 @@ void leg_shutdown(struct leg *leg)
 {
 	if (leg->fd == -1 || leg->shut || leg->shut_due)
 		return;
+	leg_flush(leg);
 	leg->shut_due = true;
 	leg_do_shutdown(leg);
 	leg_register(leg);

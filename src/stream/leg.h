@@ -8,6 +8,8 @@
  * Invariants
  *   - leg_is_full() from write-high waiting bytes down to write-low; the session does not
  *     read the other leg meanwhile
+ *   - what a leg has in the batch leaves before anything else that it writes, before the end of
+ *     its direction, and before it is closed
  *   - an idle leg owns no buffer (but what its TLS and its zlib keep)
  *   - after leg_close() no callback of this leg fires again; leg_* calls do nothing
  *   - socket -> TLS -> inflate -> LEG_DATA; out holds bytes that are deflated already
@@ -23,6 +25,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "stream/batch.h"
 #include "stream/tls.h"
 #include "stream/zstream.h"
 
@@ -52,6 +55,7 @@ typedef void (*leg_fn)(struct leg *leg, const struct leg_news *news);
 struct leg_env {
 	struct event_base *base;
 	uint8_t *read_buffer; /* LEG_READ_MAX */
+	struct batch *batch;  /* owned by the pool, as is the buffer; made with leg_write_batched */
 	leg_fn fn;
 	struct list waiting; /* legs with bytes to take, the one longest without progress first */
 };
@@ -73,6 +77,7 @@ struct leg {
 	int error;    /* errno of a failed write, to be told from the loop */
 	short events; /* EV_READ | EV_WRITE as registered; 0: not registered */
 	uint8_t side; /* which of the session's legs */
+	bool batched; /* a piece of it is in env->batch: bytes behind it must not pass it */
 	bool peeks;   /* LEG_DATA leaves its bytes in the socket; leg_take() takes them out */
 	bool connecting;
 	bool securing;         /* in the handshake */
@@ -109,8 +114,11 @@ int leg_compress(struct leg *leg, const uint8_t *rest, size_t len) MUSTCHECK;
 void leg_set_read(struct leg *leg, bool on);
 /* These first bytes of what was peeked at are done with. */
 void leg_take(struct leg *leg, size_t len);
-/* Writes or queues. Failures come later as LEG_ERROR. */
+/* Writes, puts off until the end of the loop's turn (batch.h), or queues. Failures come later as
+ * LEG_ERROR. */
 void leg_writev(struct leg *leg, const struct iovec *v, int n);
+/* For batch_new(). */
+void leg_write_batched(struct leg *leg, const struct iovec *piece);
 /* No more will be written: ends the direction when all has been taken. */
 void leg_shutdown(struct leg *leg);
 

@@ -155,10 +155,11 @@ struct pool *pool_new(struct event_base *base)
 	p->legs.base = base;
 	p->legs.fn = session_on_leg;
 	p->legs.read_buffer = malloc(LEG_READ_MAX);
+	p->legs.batch = batch_new(base, leg_write_batched);
 	p->jobs = jobs_new(base, session_on_result, session_on_lost);
 	p->sweep = event_new(base, -1, EV_PERSIST, pool_on_sweep, p);
 	p->deadline = event_new(base, -1, 0, pool_on_deadline, p);
-	if (!p->legs.read_buffer || !p->jobs || !p->sweep || !p->deadline ||
+	if (!p->legs.read_buffer || !p->legs.batch || !p->jobs || !p->sweep || !p->deadline ||
 	    event_add(p->sweep, &tv) == -1)
 		pool_free(&p);
 	return p;
@@ -184,6 +185,7 @@ void pool_free(struct pool **pp)
 		event_free(p->deadline);
 	conf_unref(&p->conf);
 	free(p->legs.read_buffer);
+	batch_free(&p->legs.batch);
 	free(p);
 	*pp = NULL;
 }
