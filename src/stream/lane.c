@@ -414,7 +414,8 @@ static void feed_on_start(struct feed *x)
 	/* Without the header's declarations (it was too long to be kept) nothing can be read. */
 	if (!p || !l->ctx || tag_read(&t, p, l->framer.tag_len))
 		return;
-	l->kind = (uint8_t)unit_classify(&t, l->ctx);
+	l->kind = (uint8_t)(framer_may_declare(&l->framer) ? unit_classify(&t, l->ctx)
+							   : unit_classify_plain(&t, l->ctx));
 	if (l->kind == UNIT_IQ)
 		l->iq_type = (uint8_t)unit_iq_type(&t);
 	l->awaits = l->kind == UNIT_FEATURES && awaited;
@@ -760,7 +761,8 @@ static void feed_frame(struct feed *x)
 /* After a chunk: is something kept back, and did a unit end before it? */
 static void lane_note_kept(struct lane *l, bool kept, bool anew)
 {
-	if (kept && !anew && !list_is_empty(&l->keeping))
+	if (kept ? !anew && !list_is_empty(&l->keeping)
+		 : !l->pending.p && list_is_empty(&l->keeping))
 		return;
 	list_remove(&l->keeping);
 	if (!kept) {

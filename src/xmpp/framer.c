@@ -138,6 +138,7 @@ static inline void tag_begin(struct framer *f, struct input *in)
 	in->tag = in->p++;
 	f->tag_len = 0;
 	f->attributes = 0;
+	f->x_attr = false;
 	f->state = ST_LESS;
 }
 
@@ -486,6 +487,7 @@ static inline void read_tag(struct framer *f, struct input *in)
 		f->state = ST_SLASH;
 	} else if (f->state == ST_SPACE && (framer_classes[*in->p] & CLASS_FIRST)) {
 		f->attributes += f->attributes < UINT16_MAX;
+		f->x_attr |= *in->p == 'x';
 		f->state = ST_ATTR;
 		read_attr(f, in);
 	} else {

@@ -55,6 +55,7 @@ struct framer {
 	uint8_t match;    /* position in a keyword or run of ]; attributes of the XML declaration */
 	uint8_t ref_len;  /* bytes in ref; digits of a character reference */
 	char ref[12];     /* reference or part of the XML declaration in progress */
+	bool x_attr;      /* an attribute of the tag in progress, or last finished, begins with x */
 	bool header;      /* the start tag in progress is a stream header */
 	bool first_child; /* the unit's first child has not been seen yet */
 	bool restart;     /* framer_allow_restart() */
@@ -91,6 +92,12 @@ void framer_allow_restart(struct framer *f, bool allowed);
 static inline int framer_error(const struct framer *f)
 {
 	return f->error;
+}
+
+/* Could the start tag that has just ended declare a namespace? No: certainly not. */
+static inline bool framer_may_declare(const struct framer *f)
+{
+	return f->x_attr;
 }
 
 /* Inside a tag (between < and >), so that bytes since the < may be kept back. tag_len counts them.

@@ -45,21 +45,32 @@ static bool is_stanza_ns(const char *ns)
 	return !strcmp(ns, NS_CLIENT) || !strcmp(ns, NS_SERVER) || !strcmp(ns, NS_COMPONENT);
 }
 
-enum unit_kind unit_classify(const struct tag *t, const struct nsctx *ctx)
+static enum unit_kind kind_of(const struct tag *t, const char *ns)
 {
-	struct tag_span raw = tag_ns(t, ctx);
-	char ns[NS_LONGEST];
 	unsigned i;
 
-	/* What is longer than ours, also once resolved, is none of ours. */
-	if (!raw.p || tag_text(raw, ns, sizeof(ns)))
-		return UNIT_OTHER;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (tag_span_is(t->local, kinds[i].local) &&
 		    (kinds[i].ns ? !strcmp(ns, kinds[i].ns) : is_stanza_ns(ns)))
 			return (enum unit_kind)i;
 	}
 	return UNIT_OTHER;
+}
+
+enum unit_kind unit_classify(const struct tag *t, const struct nsctx *ctx)
+{
+	struct tag_span raw = tag_ns(t, ctx);
+	char ns[NS_LONGEST];
+
+	/* What is longer than ours, also once resolved, is none of ours. */
+	if (!raw.p || tag_text(raw, ns, sizeof(ns)))
+		return UNIT_OTHER;
+	return kind_of(t, ns);
+}
+
+enum unit_kind unit_classify_plain(const struct tag *t, const struct nsctx *ctx)
+{
+	return t->prefix.p ? unit_classify(t, ctx) : kind_of(t, nsctx_default(ctx));
 }
 
 enum iq_type unit_iq_type(const struct tag *t)

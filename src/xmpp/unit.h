@@ -26,6 +26,8 @@ const char *unit_kind_name(enum unit_kind kind);
  * PRESENCE and IQ count in jabber:client, jabber:server and jabber:component:accept.
  */
 enum unit_kind unit_classify(const struct tag *t, const struct nsctx *ctx);
+/* The same for a tag that is known to declare nothing: its attributes are not looked at. */
+enum unit_kind unit_classify_plain(const struct tag *t, const struct nsctx *ctx);
 
 enum iq_type { IQ_GET, IQ_SET, IQ_RESULT, IQ_ERROR, IQ_NONE };
 

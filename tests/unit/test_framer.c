@@ -376,6 +376,18 @@ static void counters_count(void **state UNUSED)
 	assert_int_equal(f.max_depth, 1);
 	assert_int_equal(f.max_attributes, 0);
 	assert_int_equal(feed(&f, ""), FRAMER_END);
+	assert_false(framer_may_declare(&f));
+	assert_int_equal(feed(&f, "<x xa='' b='xmlns'"), FRAMER_MORE);
+	assert_int_equal(feed(&f, " c=''>"), FRAMER_START);
+	assert_true(framer_may_declare(&f)); /* the name might be xmlns */
+	assert_int_equal(feed(&f, "</x>"), FRAMER_END);
+	assert_int_equal(feed(&f, "<n x"), FRAMER_MORE);
+	assert_int_equal(feed(&f, "mlns='a'/>"), FRAMER_START);
+	assert_true(framer_may_declare(&f));
+	assert_int_equal(feed(&f, ""), FRAMER_END);
+	assert_int_equal(feed(&f, "<n ax='xmlns' a:x=''/>"), FRAMER_START);
+	assert_false(framer_may_declare(&f));
+	assert_int_equal(feed(&f, ""), FRAMER_END);
 	assert_int_equal(feed(&f, "<n"), FRAMER_MORE);
 	for (i = 0; i < UINT16_MAX + 10; i++)
 		assert_int_equal(feed(&f, " a=''"), FRAMER_MORE);
