@@ -140,7 +140,7 @@ function figure(name, type, labels) {
 
 mode == "figures" && /^METRIC\(/ {
 	arguments($0)
-	figure(unquote(arg[3]), tolower(arg[2]), unquote(arg[4]))
+	figure(unquote(arg[3]), arg[2] == "PEAK" ? "gauge" : tolower(arg[2]), unquote(arg[4]))
 }
 mode == "figures" && /^#define JOB_STATUS/ {
 	sub(/^.*METRIC\(/, "METRIC(")
@@ -154,6 +154,10 @@ mode == "figures" && /^HISTOGRAM\(/ {
 mode == "figures" && /^RULE_FIGURE\([A-Z]/ {
 	arguments($0)
 	figure(unquote(arg[3]), arg[4] == "LATEST" ? "gauge" : "counter", "rule")
+}
+mode == "figures" && /^LISTENER_FIGURE\([A-Z]/ {
+	arguments($0)
+	figure(unquote(arg[2]), tolower(arg[4]), unquote(arg[3]) == "" ? "listener" : "listener and " unquote(arg[3]))
 }
 
 mode == "metrics" && /^\.Sh / { inside = $2 == "METRICS" }

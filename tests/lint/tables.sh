@@ -53,7 +53,7 @@ says() {
 }
 rows=$(mktemp)
 says "doc/inset.conf.5 has every option's name, type and default" settings "$srcdir/doc/inset.conf.5" options "$srcdir/src/conf/options.def"
-says "doc/insetd.8 has every metric's name, type and label" metrics "$srcdir/doc/insetd.8" figures "$srcdir/src/base/metrics.def" "$srcdir/src/base/rule-figures.def"
+says "doc/insetd.8 has every metric's name, type and label" metrics "$srcdir/doc/insetd.8" figures "$srcdir/src/base/metrics.def" "$srcdir/src/base/listener-figures.def" "$srcdir/src/base/rule-figures.def"
 awk -v mode=options -f "$srcdir/tests/lint/manual.awk" "$srcdir/src/conf/options.def" >"$rows.want"
 awk -v mode=sample -f "$srcdir/tests/lint/manual.awk" "$srcdir/data/inset.conf" >"$rows.have"
 bad=$(awk -F '\t' '
