@@ -19,7 +19,7 @@ until_so() {
 		"$@" >/dev/null 2>&1 && return
 		sleep 0.1
 	done
-	"$@" || fail "never came true: $*"
+	"$@" || { journalctl -u inset --no-pager -n 20 >&2 || :; fail "never came true: $*"; }
 }
 
 # As many thumbnails as there are pictures: no rate per sender. The budget of held time is far away.
@@ -159,6 +159,8 @@ step_upgrades() {
 	wait $replay || fail "$(cat /root/verdict)"
 	until_so sh -c "[ \"\$(systemctl show -p MainPID --value inset.service)\" != $before ]"
 	systemctl is-active inset.service
+	# The old one has ended with its sessions.
+	until_so sh -c "[ ! -e /proc/$before ]"
 	until_so formats
 	play
 	[ "$(dpkg-query -W -f '${Version}' inset)" = "$(dpkg-deb -f /root/next.deb Version)" ]

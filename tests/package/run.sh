@@ -60,7 +60,8 @@ in_system() {
 # All files that are not the package manager's own, logs or caches, with owner and mode.
 files() {
 	(cd "$root" && find . -xdev \( -path ./var/lib/dpkg -o -path ./var/lib/apt -o -path ./var/cache -o -path ./var/log -o \
-		-path ./root -o -path ./dev -o -path ./proc -o -path ./tmp -o -path ./run -o -path ./var/lib/systemd \) -prune -o \
+		-path ./root -o -path ./dev -o -path ./proc -o -path ./tmp -o -path ./run -o -path ./var/tmp -o \
+		-path ./var/lib/systemd \) -prune -o \
 		-printf '%p %u:%g %m\n') | grep -v -e '^\./etc/\(passwd\|group\|shadow\|gshadow\|ld\.so\.cache\)-* ' | LC_ALL=C sort
 }
 
