@@ -3,7 +3,7 @@
 # Every path that the documents name exists; every filter has its page.
 . "${srcdir:-.}/tests/lint/tap.sh"
 
-for file in README.md HACKING.md doc/ARCHITECTURE.md doc/servers.md; do
+for file in README.md HACKING.md doc/ARCHITECTURE.md doc/THREAT-MODEL.md doc/servers.md; do
 	if [ ! -f "$srcdir/$file" ]; then
 		check "docs: $file" "$file is missing"
 		continue
@@ -16,6 +16,13 @@ for file in README.md HACKING.md doc/ARCHITECTURE.md doc/servers.md; do
 	done)
 	check "docs: paths in $file exist" "$bad"
 done
+
+# A claim without its test is none.
+bad=$(grep -o '`test_[a-z0-9_]*\.[a-z]*::[a-z0-9_]*`' "$srcdir/doc/THREAT-MODEL.md" | tr -d '`' | sort -u | while read -r test; do
+	grep -q -w -F "${test#*::}" "$srcdir"/tests/*/"${test%%::*}" "$srcdir"/filters/*/"${test%%::*}" 2>/dev/null ||
+		printf 'doc/THREAT-MODEL.md names %s\n' "$test"
+done)
+check "docs: tests in doc/THREAT-MODEL.md exist" "$bad"
 
 lines=$(wc -l <"$srcdir/HACKING.md")
 check "docs: HACKING.md has at most 250 lines" "$([ "$lines" -le 250 ] || echo "$lines")"

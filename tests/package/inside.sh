@@ -22,11 +22,12 @@ until_so() {
 	"$@" || { journalctl -u inset --no-pager -n 20 >&2 || :; fail "never came true: $*"; }
 }
 
-# As many thumbnails as there are pictures: no rate per sender. The budget of held time is far away.
+# As many thumbnails as there are pictures: no rate per sender, and all times are far away.
 configure() {
-	sed -i 's|^#fetch = .*|fetch = { allow-origin = "http://127.0.0.1:5280" }|' $conf
-	grep -q '^limits' $conf ||
-		echo 'limits = { per-sender = "" hold-budget = "60s" hold-window = "60s" }' >>$conf
+	! grep -q '^limits' $conf || return 0
+	sed -i -e 's|^#fetch = .*|fetch = { allow-origin = "http://127.0.0.1:5280" timeout = "20s" low-speed-time = "20s" }|' \
+		-e 's|^.*filters  = .*|&  hold = "10s"  hold-s2c = "10s"|' $conf
+	echo 'limits = { per-sender = "" hold-budget = "60s" hold-window = "60s" }' >>$conf
 }
 
 # Never 0, which would be this very process's group.
@@ -132,6 +133,9 @@ step_activated() {
 	systemctl stop inset.service
 	systemctl start inset.socket inset-web.socket
 	systemctl is-active inset.service && fail "started too early"
+	# The first messages may come before the decoders are ready.
+	play 127.0.0.1:5322 4 50 any
+	until_so formats
 	play
 	systemctl is-active inset.service
 	systemctl stop inset.service inset.socket inset-web.socket

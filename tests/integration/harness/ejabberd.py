@@ -73,18 +73,21 @@ INETRC = '''{lookup,["file","native"]}.
 class Ejabberd:
     """Ports: `port` in the clear, `zlib_port` with compression, `proxy_port` with the PROXY protocol.
 
+    listeners: text in place of data/servers/ejabberd.yml; must have the one with 15280.
     archive: False for tests with thousands of messages. Each one is searched for among all that
     the archive has of its owner (a dets bag): 10 ms of CPU for a message when it has a thousand.
     """
 
-    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', archive=True):
+    def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', archive=True, listeners=None):
         self.folder = Path(folder)
         (self.port, self.zlib_port, self.proxy_port, self.component_port,
          self.http_port) = (free_port() for _ in range(5))
         self.origin = f'http://{http_name}:{self.http_port}'
         ports = {'15222': self.port, '15223': self.zlib_port, '15224': self.proxy_port,
                  '15347': self.component_port, '15280': self.http_port}
-        listeners = re.sub(r'(?<=port: )\d+', lambda found: str(ports[found[0]]), LISTENERS.read_text())
+        listeners = listeners or LISTENERS.read_text()
+        ports = {example: port for example, port in ports.items() if f'port: {example}' in listeners}
+        listeners = re.sub(r'(?<=port: )\d+', lambda found: str(ports[found[0]]), listeners)
         conf, inetrc = self.folder / 'ejabberd.yml', self.folder / 'inetrc'
         conf.write_text(listeners + REST.format(folder=self.folder, http_name=http_name, http_port=self.http_port,
                                                 archive='always' if archive else 'never'))

@@ -73,14 +73,15 @@ Component "robot.localhost"
 
 class Prosody:
     def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False, domain='localhost',
-                 s2s=None, modules=(), options=''):
-        """s2s: address and port for other servers."""
+                 s2s=None, modules=(), options='', behind=None):
+        """s2s: address and port for other servers. behind: text in place of data/servers/prosody.cfg.lua."""
         self.folder, self.domain = Path(folder), domain
         self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
         self.origin = f'http://{http_name}:{self.http_port}'
         self._people(users)
         ports = {'15222': self.port, '15280': self.http_port, '15347': self.component_port}
-        behind = re.sub(r'(?<=_ports = { )\d+', lambda found: str(ports[found[0]]), BEHIND_INSET.read_text())
+        behind = re.sub(r'(?<=_ports = { )\d+', lambda found: str(ports[found[0]]),
+                        behind or BEHIND_INSET.read_text())
         rest = CONF.format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain,
                            options=options, modules=' '.join(f'"{name}";' for name in modules))
         conf = self.folder / 'prosody.cfg.lua'
