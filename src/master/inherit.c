@@ -20,6 +20,7 @@
 
 #define MESSAGES_PER_TURN 16
 #define RECHECK_MS        20
+#define STALE_MS          500 /* its children see its end at the same time, and then die */
 
 /* --- the description ------------------------------------------------------------------- */
 
@@ -101,6 +102,14 @@ void inherit_fail(struct master *m, const char *why)
 		say_failed(m->elders[0].fd, why);
 	if (m->base)
 		master_stop(m, 1);
+}
+
+void inherit_on_exit(const struct proc *p)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why), "%s has ended", p->name);
+	inherit_fail(p->master, why);
 }
 
 static void on_recheck(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -186,15 +195,25 @@ static void elder_gone(struct master *m, struct elder *e)
 	}
 	log_notice("the old insetd has ended pid=%d", (int)e->pid);
 	for (i = 0; i < COUNTERS_SLOTS; i++)
-		if (e->slots[i]) {
-			counters_forget(i);
-			m->slots[i] = false;
-		}
+		if (e->slots[i])
+			m->stale[i] = clock_now() + STALE_MS;
 	elder_close(e);
 	m->elders_n--;
 	memmove(e, e + 1, (m->elders_n - at) * sizeof(*e));
 	m->elders[m->elders_n] = (struct elder){ .fd = -1 };
 	master_on_change(m);
+}
+
+void inherit_tidy(struct master *m)
+{
+	unsigned i;
+
+	for (i = 0; i < COUNTERS_SLOTS; i++)
+		if (m->stale[i] && m->stale[i] <= clock_now()) {
+			m->stale[i] = 0;
+			m->slots[i] = false;
+			counters_forget(i);
+		}
 }
 
 static void elder_on_message(struct master *m, struct elder *e, const json_t *o)

@@ -26,8 +26,14 @@ void inherit_advance(struct master *m);
 /* It cannot be: the old one is told why, and this process ends. */
 void inherit_fail(struct master *m, const char *why);
 
+/* A process that was needed has ended. */
+void inherit_on_exit(const struct proc *p);
+
 /* Before there is a master: the configuration cannot be read. Does nothing if nobody waits. */
 void inherit_refuse(const char *why);
+
+/* Slots of the counter pages whose insetd has ended are cleared, and free again. */
+void inherit_tidy(struct master *m);
 
 /* Elders are to end within ms. */
 void inherit_end_elders(struct master *m, uint32_t ms);

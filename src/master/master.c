@@ -7,6 +7,7 @@
 #include "master/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -90,6 +91,7 @@ void master_drain(struct master *m, uint32_t ms)
 	reload_abort(m, "insetd is stopping");
 	upgrade_abort(m, "insetd is stopping");
 	m->stopping = true;
+	sockets_close_proxies(&m->sockets);
 	/* The service manager would lose its patience after its own TimeoutStopSec. */
 	if (!m->takes_over)
 		notify_send("STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
@@ -411,6 +413,8 @@ static void master_fini(struct master *m)
 	upgrade_fini(m);
 	inherit_fini(m);
 	free(m->program);
+	if (m->scaler != -1)
+		close(m->scaler);
 	for (i = 0; i < m->procs_n; i++)
 		proc_fini(&m->procs[i]);
 	for (i = 0; i < ARRAY_SIZE(m->signals); i++)
@@ -436,6 +440,21 @@ static int master_loop(struct event_base *base)
 		stall_end_of_turn();
 	} while (rc == 0 && !event_base_got_break(base));
 	return rc == -1 ? ERR_IO : 0;
+}
+
+/* Out of the way of the numbers that a child expects its descriptors at. */
+static int open_scaler(void)
+{
+	char path[PATH_MAX];
+	int fd, high = -1;
+
+	proc_scaler_path(path);
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd != -1) {
+		high = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+		close(fd);
+	}
+	return high;
 }
 
 /* Whoever waits for this one to be up is told that it will not be. */
@@ -465,6 +484,7 @@ int master_run(struct conf *conf, const struct conf_source *source, char *const 
 	m.memfds = m.reload.memfds = (struct memfds){ -1, -1, -1, -1 };
 	m.counters = m.heir.fd = -1;
 	m.argv = argv;
+	m.scaler = open_scaler();
 	m.program = find_program(argv);
 	log_open("master", (enum log_target)conf->log.target, (enum log_format)conf->log.format);
 	log_set_level((enum log_level)conf->log.level);

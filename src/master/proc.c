@@ -25,6 +25,7 @@
 #include "master/fleet.h"
 #include "master/inherit.h"
 
+#define SCALER_FD         (CHILD_FD + 1) /* until it is executed */
 #define BACKOFF_FIRST_MS  100
 #define BACKOFF_MAX_MS    10000
 #define LIFE_GOOD_MS      60000
@@ -55,7 +56,7 @@ static void child_environment(void)
 }
 
 /* The scaler: beside this executable (a build folder), else where it was installed. */
-static void scaler_path(char out[PATH_MAX])
+void proc_scaler_path(char out[PATH_MAX])
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -75,6 +76,7 @@ NORETURN static void child_exec(const struct proc *p, int fd, pid_t master)
 	char path[PATH_MAX], role[32], index[32];
 	const char *user = p->master->conf->scaler_user;
 	sigset_t none;
+	unsigned kept_fds = 1;
 	int null, s;
 
 	/*
@@ -94,13 +96,18 @@ NORETURN static void child_exec(const struct proc *p, int fd, pid_t master)
 		_exit(70);
 	if (fd == CHILD_FD ? fcntl(fd, F_SETFD, 0) == -1 : dup2(fd, CHILD_FD) == -1)
 		_exit(70);
-	(void)close_range(CHILD_FD + 1, ~0U, 0);
+	if (p->role == ROLE_SCALER && p->master->scaler != -1 &&
+	    (p->master->scaler == SCALER_FD ||
+	     dup3(p->master->scaler, SCALER_FD, O_CLOEXEC) == SCALER_FD))
+		kept_fds++;
+	(void)close_range(CHILD_FD + kept_fds, ~0U, 0);
 	child_environment();
 	if (p->role == ROLE_SCALER) {
 		char name[] = "inset-scaler", option[] = "--user", none_given[] = "";
 		char *argv[] = { name, option, user ? (char *)(uintptr_t)user : none_given, NULL };
 
-		scaler_path(path);
+		execveat(SCALER_FD, "", argv, environ, AT_EMPTY_PATH);
+		proc_scaler_path(path);
 		execv(path, argv);
 	} else {
 		char name[] = "insetd";
@@ -293,10 +300,8 @@ void proc_on_exit(struct proc *p, int status)
 	p->owed = 0;
 	fleet_forget(p);
 	asks_on_exit(p);
-	if (p->master->takes_over && !p->unwanted && p->role != ROLE_SCALER) {
-		inherit_fail(p->master, p->name);
-		return;
-	}
+	if (!p->unwanted && (p->role != ROLE_SCALER || p->master->scaler_needed))
+		inherit_on_exit(p);
 	if (!fleet_is_needed(p))
 		return;
 	if (p->replaced) {

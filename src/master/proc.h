@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <limits.h>
+
 #include "master/state.h"
 
 /* Forks and executes: 0 or ERR_IO, with a log line. The channel is being read afterwards. */
@@ -26,6 +28,9 @@ void proc_end_within(struct proc *p, unsigned ms);
 /* Its process has ended (wait status): tidies up, and starts it again later unless it is unwanted.
  */
 void proc_on_exit(struct proc *p, int status);
+
+/* Where the scaler's program is. */
+void proc_scaler_path(char out[PATH_MAX]);
 
 /* Gives everything back, at the master's end. */
 void proc_fini(struct proc *p);

@@ -7,12 +7,14 @@
 #include "master/pulse.h"
 
 #include "base/clock.h"
+#include "master/inherit.h"
 #include "master/notify.h"
 #include "master/proc.h"
 #include "master/upgrade.h"
 
 #define ASKED_WITHIN 3     /* times within the option's time */
 #define TICK_MAX_MS  10000 /* STATUS is renewed so often */
+#define TELL_MS      500   /* an heir about sessions */
 #define TICK_MIN_MS  50
 
 static struct ipc_out out;
@@ -72,6 +74,7 @@ void pulse_tick(struct master *m)
 	}
 	if (notify_watchdog_ms() && alive && !m->takes_over)
 		notify_send("WATCHDOG=1");
+	inherit_tidy(m);
 	master_notify_status(m);
 	upgrade_tell_sessions(m);
 }
@@ -89,6 +92,8 @@ int pulse_start(struct master *m)
 
 	if (m->conf->watchdog)
 		ms = MIN_OF(ms, m->conf->watchdog / ASKED_WITHIN);
+	if (m->handed)
+		ms = MIN_OF(ms, TELL_MS);
 	if (notify_watchdog_ms())
 		ms = MIN_OF(ms, notify_watchdog_ms() / ASKED_WITHIN);
 	m->pulse_ms = (unsigned)MAX_OF(ms, TICK_MIN_MS);

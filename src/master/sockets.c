@@ -236,6 +236,19 @@ int sockets_open(struct sockets *out, const struct conf *conf, unsigned proxies,
 	return rc;
 }
 
+void sockets_close_proxies(struct sockets *s)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < s->n; i++) {
+		if (s->v[i].role == ROLE_PROXY)
+			close(s->v[i].fd);
+		else
+			s->v[n++] = s->v[i];
+	}
+	s->n = n;
+}
+
 void sockets_close(struct sockets *s)
 {
 	size_t i;

@@ -46,6 +46,9 @@ int sockets_open(struct sockets *out, const struct conf *conf, unsigned proxies,
 		 const struct sockets *old, struct err_msg *msg) MUSTCHECK;
 void sockets_close(struct sockets *s);
 
+/* Those of the proxies: nobody is to wait in a queue that nobody looks at. */
+void sockets_close_proxies(struct sockets *s);
+
 /* Takes fd in any case; address and listener are borrowed. 0 or ERR_NOMEM. */
 int sockets_add(struct sockets *s, const struct socket_row *row) MUSTCHECK;
 

@@ -117,8 +117,14 @@ struct master {
 	uint64_t descriptors; /* that a process may have */
 	char *const *argv;    /* borrowed: what a new insetd is started with */
 	char *program;        /* owned: its path */
-	unsigned slot;        /* of the counter pages, this process's */
+	/*
+	 * owned: the scaler's program as it was when this insetd started, -1: none then. What a
+	 * package puts in its place speaks with the insetd that comes with it, not with us.
+	 */
+	int scaler;
+	unsigned slot; /* of the counter pages, this process's */
 	bool slots[COUNTERS_SLOTS];
+	int64_t stale[COUNTERS_SLOTS]; /* when to clear what an elder has left; 0: nothing */
 	struct event *pulse; /* owned */
 	unsigned pulse_ms;
 	struct heir heir;

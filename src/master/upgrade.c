@@ -21,6 +21,7 @@
 #include "master/fleet.h"
 #include "master/handover.h"
 #include "master/notify.h"
+#include "master/pulse.h"
 
 #define READY_SECONDS     60 /* for the new one, scaler's self-test and store included */
 #define MESSAGES_PER_TURN 16
@@ -172,6 +173,10 @@ static void hand_over(struct master *m, pid_t pid, const char *control)
 	leave_elders(m);
 	log_notice("handed over pid=%d timeout=%ums", (int)pid, m->conf->upgrade_timeout);
 	fleet_quiesce(m);
+	fleet_count(m);
+	upgrade_tell_sessions(m);
+	/* More often than before: the heir shows what is left. Without memory it shows less. */
+	(void)!pulse_start(m);
 	master_drain(m, m->conf->upgrade_timeout);
 }
 

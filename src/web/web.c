@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -32,6 +33,7 @@
 #define CONNECTIONS        16
 #define CONNECTION_TIMEOUT 10
 #define CONNECTION_MEMORY  (16 * 1024)
+#define ENDING_MS          20 /* between two looks whether all has been answered */
 
 /* A listening socket, served or waiting to be. */
 struct web_listener {
@@ -55,6 +57,7 @@ static struct web {
 	struct web_set live;
 	struct web_set pending;
 	bool confined;
+	int64_t end_at; /* ends then, or when nothing is being answered; 0: goes on */
 	int exit_code;
 } web;
 
@@ -191,6 +194,48 @@ static int on_listener(void)
 	return 0;
 }
 
+static bool is_same_socket(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_ino == sb.st_ino &&
+	       sa.st_dev == sb.st_dev;
+}
+
+/*
+ * The pending sockets become the live ones. A daemon whose socket stays goes on, and with it who
+ * is being answered; nothing of the configuration is in it.
+ */
+static void take_listeners(void)
+{
+	struct web_set *live = &web.live, *next = &web.pending;
+	bool kept[DAEMONS_MAX] = { false };
+	size_t i, k;
+
+	for (i = 0; i < next->n; i++)
+		for (k = 0; k < live->n && next->v[i].fd != -1; k++)
+			if (live->v[k].daemon && is_same_socket(live->v[k].fd, next->v[i].fd)) {
+				kept[k] = true;
+				close(next->v[i].fd);
+				next->v[i].fd = -1;
+			}
+	for (k = 0; k < live->n; k++) {
+		if (kept[k])
+			continue;
+		inquiry_wake_all(web.site.inquiry);
+		listener_fini(&live->v[k]);
+	}
+	for (i = 0; i < next->n; i++) {
+		for (k = 0; k < live->n && live->v[k].fd != -1; k++)
+			;
+		if (next->v[i].fd == -1)
+			continue;
+		BUG_ON(k == DAEMONS_MAX); /* as many as are pending, or kept */
+		live->v[k] = next->v[i];
+		live->n = MAX_OF(live->n, k + 1);
+	}
+}
+
 static int on_commit(void)
 {
 	uint64_t generation = ipc_get_u64(&in);
@@ -201,10 +246,11 @@ static int on_commit(void)
 
 	if (ipc_end(&in) || !web.pending.conf || generation != web.pending.conf->generation)
 		return ERR_BAD_MESSAGE;
-	set_fini(&web.live);
-	web.live = web.pending;
+	take_listeners();
+	web.site.conf = web.pending.conf;
+	conf_unref(&web.live.conf);
+	web.live.conf = web.pending.conf;
 	web.pending = (struct web_set){ 0 };
-	web.site.conf = web.live.conf;
 	inquiry_set_thumbnails(web.site.inquiry, web.live.conf->web.thumbnails);
 	log_set_level((enum log_level)web.live.conf->log.level);
 	confine.user = web.live.conf->user;
@@ -216,7 +262,8 @@ static int on_commit(void)
 		history_sample(web.site.history, clock_wall());
 	web.confined = true;
 	for (i = 0; i < web.live.n; i++)
-		if (listener_start(&web.live.v[i]))
+		if (web.live.v[i].fd != -1 && !web.live.v[i].daemon &&
+		    listener_start(&web.live.v[i]))
 			log_error("cannot serve HTTP: out of memory or descriptors");
 	snprintf(versions, sizeof(versions), "libmicrohttpd=%s libevent=%s", MHD_get_version(),
 		 event_get_version());
@@ -262,6 +309,45 @@ static int on_peer(void)
 	return 0;
 }
 
+static bool is_idle(void)
+{
+	const union MHD_DaemonInfo *info;
+	size_t i;
+
+	for (i = 0; i < web.live.n; i++) {
+		if (!web.live.v[i].daemon)
+			continue;
+		info = MHD_get_daemon_info(web.live.v[i].daemon,
+					   MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (info && info->num_connections)
+			return false;
+	}
+	return true;
+}
+
+static void on_ending(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
+{
+	static const struct timeval soon = { .tv_usec = ENDING_MS * 1000 };
+
+	clock_update();
+	if (is_idle() || clock_now() >= web.end_at ||
+	    event_base_once(web.base, -1, EV_TIMEOUT, on_ending, NULL, &soon) == -1)
+		(void)event_base_loopbreak(web.base);
+}
+
+/* What is being answered gets that long. */
+static int on_stop(void)
+{
+	uint32_t ms = ipc_get_u32(&in);
+
+	web.end_at = clock_now() + ms;
+	web.exit_code = 0;
+	if (on_quiesce())
+		return ERR_BAD_MESSAGE;
+	on_ending(-1, 0, NULL);
+	return 0;
+}
+
 static int on_message(void)
 {
 	if (in.type == IPC_COUNTERS)
@@ -282,11 +368,8 @@ static int on_message(void)
 		return child_on_ping(&in);
 	if (in.type == IPC_QUIESCE)
 		return on_quiesce();
-	if (in.type == IPC_STOP) {
-		web.exit_code = 0;
-		(void)event_base_loopbreak(web.base);
-		return 0;
-	}
+	if (in.type == IPC_STOP)
+		return on_stop();
 	return ERR_BAD_MESSAGE;
 }
 

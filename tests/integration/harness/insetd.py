@@ -93,7 +93,9 @@ class Insetd:
         self.options.update(options or {})
         self.options = {k: v for k, v in self.options.items() if v is not None}
         self.conf.write_text(conf_text(self.options))
+        self.main = None
         self.process = Process([*prefix, BUILD / 'insetd', '-c', self.conf], self.folder, name, env=environment())
+        self.main = self.process.pid
         if wait:
             try:
                 wait_for(self._ready, 'insetd is up', process=self.process)
@@ -106,7 +108,17 @@ class Insetd:
 
     @property
     def pid(self):
-        return self.process.pid
+        """Of the master that serves: after an upgrade not the one that was started."""
+        return self.main
+
+    def upgrade(self):
+        """SIGUSR2, until the new one has taken over; its pid."""
+        times = self.log().count('taken over from') + 1
+        os.kill(self.main, signal.SIGUSR2)
+        wait_for(lambda: self.log().count('taken over from') >= times, 'the new insetd takes over\n' + self.log())
+        self.main = int(re.findall(r' up version=\S+ pid=(\d+)', wait_for(
+            lambda: self.log() if self.log().count(' up version=') > times else '', 'the up line'))[-1])
+        return self.main
 
     def log(self):
         return self.process.output()
@@ -141,7 +153,15 @@ class Insetd:
                               timeout=30, env=environment(), check=False)
 
     def stop(self, sig=signal.SIGTERM):
-        status = self.process.stop(sig)
+        if self.main == self.process.pid:
+            status = self.process.stop(sig)
+        else:                                   # an heir is ours because orphans are
+            try:
+                os.kill(self.main, sig)
+                status = os.waitstatus_to_exitcode(os.waitpid(self.main, 0)[1])
+            except (ProcessLookupError, ChildProcessError):
+                status = 0                      # has ended before, and was looked at then
+            self.process.wait()
         found = [mark for mark in SANITIZER_MARKS if mark in self.log()]
         if found:
             raise Failure(f'insetd: sanitizer report {found}\n{self.log()[-8000:]}')
