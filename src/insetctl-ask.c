@@ -251,7 +251,7 @@ static int watch_drain(const struct ctl *c, struct line *l)
 		o = line_read(l, PATIENCE_MS);
 		if (!o)
 			break;
-		left = show_number(json_object_get(o, "counters"), "sessions");
+		left = show_number(json_object_get(o, "drain"), "sessions"); /* this insetd's */
 		json_decref(o);
 		if (left != said && c->as_json)
 			print_json(json_pack("{s:b, s:I}", "more", 1, "sessions", (json_int_t)left),

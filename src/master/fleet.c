@@ -33,6 +33,7 @@ static void fleet_add(struct master *m, enum role role, unsigned index)
 	slot = master_take_slot(m);
 	BUG_ON(slot == -1); /* the pages were chosen to have room */
 	p->slot = (unsigned)slot;
+	counters_forget(p->slot); /* what a process of an older insetd may have left */
 	if (role == ROLE_PROXY)
 		snprintf(p->name, sizeof(p->name), "proxy/%u", index);
 	else

@@ -65,7 +65,7 @@ static void stop_advance(struct master *m)
 	for (i = 0; i < m->procs_n; i++)
 		left += m->procs[i].pid != 0;
 	/* Older ones are ours to wait for: where we are the service, it ends with us. */
-	if (left == 0 && !(m->elders_n && patient))
+	if (left == 0 && !(m->elders_n && !m->takes_over && patient))
 		(void)event_base_loopbreak(m->base);
 }
 
@@ -80,7 +80,8 @@ static void stop_proxies(struct master *m, uint32_t drain_ms)
 		fleet_send_stop(&m->procs[i], drain_ms);
 		proc_end_within(&m->procs[i], drain_ms + END_SOON_MS);
 	}
-	inherit_end_elders(m, drain_ms);
+	if (!m->takes_over)
+		inherit_end_elders(m, drain_ms);
 	stop_advance(m);
 }
 

@@ -75,6 +75,8 @@ void pulse_tick(struct master *m)
 	if (notify_watchdog_ms() && alive && !m->takes_over)
 		notify_send("WATCHDOG=1");
 	inherit_tidy(m);
+	if (m->stopping)
+		master_on_change(m);
 	master_notify_status(m);
 	upgrade_tell_sessions(m);
 }

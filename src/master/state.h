@@ -125,7 +125,7 @@ struct master {
 	unsigned slot; /* of the counter pages, this process's */
 	bool slots[COUNTERS_SLOTS];
 	int64_t stale[COUNTERS_SLOTS]; /* when to clear what an elder has left; 0: nothing */
-	struct event *pulse; /* owned */
+	struct event *pulse;           /* owned */
 	unsigned pulse_ms;
 	struct heir heir;
 	struct elder elders[ELDERS_MAX]; /* elders[0] is the latest */

@@ -147,6 +147,7 @@ static void move_control(struct master *m, const char *wanted)
 /* Elders belong to the new one, which has its own descriptors of their channels. */
 static void leave_elders(struct master *m)
 {
+	memset(m->stale, 0, sizeof(m->stale)); /* free for the new one */
 	while (m->elders_n) {
 		struct elder *e = &m->elders[--m->elders_n];
 
