@@ -27,7 +27,31 @@
 
 /* --- sweeping --------------------------------------------------------------------------- */
 
-static void remove_upload(struct store *s, const char *facts, const struct store_file *f)
+/* Nobody to tell: nothing is to be deleted there any more. */
+static void sweep_gone(struct store *s, const char *name, uint64_t now)
+{
+	struct store_file f = { 0 };
+	struct stat st;
+	bool good;
+
+	if (name[0] == 'g') {
+		good = store_read_facts(s, name, &f) == 0 &&
+		       hash_parse_hex(name + 2, f.id, sizeof(f.id)) == 0;
+	} else {
+		good = fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       hash_parse_hex(name + 2, f.sha256, sizeof(f.sha256)) == 0;
+		f.expires = good ? (uint64_t)st.st_mtime : 0;
+	}
+	if (f.expires + GONE_AGE > now || !s->settled)
+		return;
+	if (good && s->gone)
+		s->gone(s->gone_arg, name, &f);
+	else
+		store_forget(s, name);
+}
+
+static void remove_upload(struct store *s, const char *facts, const struct store_file *f,
+			  uint64_t now)
 {
 	char content[STORE_NAME_LEN], upload[STORE_NAME_LEN], gone[STORE_NAME_LEN];
 
@@ -41,6 +65,8 @@ static void remove_upload(struct store *s, const char *facts, const struct store
 	s->files -= MIN_OF(s->files, 1);
 	store_share_remove(s, f->user, store_blocks_of(f->size));
 	store_drop_content(s, content, f->size);
+	if (f->elsewhere)
+		sweep_gone(s, gone, now);
 }
 
 /* A draft whose writer has died is not locked any more. */
@@ -89,31 +115,11 @@ static void sweep_thumbnail(struct store *s, const char *name, uint64_t now)
 	    !s->settled)
 		return;
 	snprintf(gone, sizeof(gone), "q%s", name + 1);
-	if ((s->gone ? renameat(s->dir, name, s->dir, gone) : unlinkat(s->dir, name, 0)) == 0)
-		store_bytes_remove(s, (uint64_t)st.st_size);
-}
-
-/* Nobody to tell: nothing is to be deleted there any more. */
-static void sweep_gone(struct store *s, const char *name, uint64_t now)
-{
-	struct store_file f = { 0 };
-	struct stat st;
-	bool good;
-
-	if (name[0] == 'g') {
-		good = store_read_facts(s, name, &f) == 0 &&
-		       hash_parse_hex(name + 2, f.id, sizeof(f.id)) == 0;
-	} else {
-		good = fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		       hash_parse_hex(name + 2, f.sha256, sizeof(f.sha256)) == 0;
-		f.expires = good ? (uint64_t)st.st_mtime : 0;
-	}
-	if (f.expires + GONE_AGE > now || !s->settled)
+	if ((s->gone ? renameat(s->dir, name, s->dir, gone) : unlinkat(s->dir, name, 0)) == -1)
 		return;
-	if (good && s->gone)
-		s->gone(s->gone_arg, name, &f);
-	else
-		store_forget(s, name);
+	store_bytes_remove(s, (uint64_t)st.st_size);
+	if (s->gone)
+		sweep_gone(s, gone, now);
 }
 
 static void sweep_entry(struct store *s, const char *name, uint64_t now)
@@ -131,7 +137,7 @@ static void sweep_entry(struct store *s, const char *name, uint64_t now)
 	else if (name[0] == 'p')
 		sweep_thumbnail(s, name, now);
 	else if (name[0] == 'm' && store_read_facts(s, name, &f) == 0 && f.expires <= now)
-		remove_upload(s, name, &f);
+		remove_upload(s, name, &f, now);
 	else if (name[0] == 'g' || name[0] == 'q')
 		sweep_gone(s, name, now);
 }

@@ -6,14 +6,19 @@ import os
 import re
 import secrets
 import signal
+import threading
+import time
 
 import pytest
 
 from harness import pictures
 from harness.box import Box, curl, post
+from harness.certs import Authority
 from harness.insetd import Insetd
 from harness.processes import wait_for
+from harness.rawpeer import Session
 from harness.s3 import KEY_ID, KEY_SECRET, S3, signature
+from harness.stanzas import check_thumbnail, picture
 
 
 @pytest.fixture
@@ -28,8 +33,8 @@ def run(tmp_path, upstream, s3):
     """run(): one more machine: (Box, Insetd)."""
     made = []
 
-    def make(options=None, **kwargs):
-        there = Box()
+    def make(options=None, box=None, **kwargs):
+        there = box or Box()
         daemon = Insetd(tmp_path, upstream.address, there.options | s3.options(there.folder, **kwargs) | (options or {}),
                         name=f's3{len(made)}')
         made.append((there, daemon))
@@ -39,7 +44,7 @@ def run(tmp_path, upstream, s3):
     s3.released.set()
     for _, daemon in made:
         daemon.stop()
-    for there, _ in made:
+    for there in {there for there, _ in made}:
         there.remove()
 
 
@@ -284,3 +289,306 @@ def test_a_key_that_is_none_is_named_but_not_shown(tmp_path, upstream, s3, pair)
         assert 'one line id:secret' in daemon.log() and 'id:se c' not in daemon.log()
     finally:
         box.remove()
+
+
+# --- expiry -------------------------------------------------------------------------------------
+
+def backdate(box, seconds):
+    """All uploads and thumbnails here ended so long ago."""
+    folder = box.state / 'box'
+    for name in names(box, 'm'):
+        lines = (folder / name).read_text().split('\n')
+        lines[4] = str(int(time.time()) - seconds)
+        (folder / name).write_text('\n'.join(lines))
+    for name in names(box, 'p'):
+        os.utime(folder / name, (0, time.time() - seconds))
+
+
+def restarted(run, machine, seconds, options=None):
+    box, daemon = machine
+    daemon.stop()
+    backdate(box, seconds)
+    return run(options, box=box)
+
+
+def test_what_is_over_is_deleted_by_any_machine_that_had_it(run, s3):
+    """Two days after the end; content before facts; by both, and what others have put stays."""
+    one, two = run(), run()
+    urls = [post(one[0].address(), b'same')[2], post(one[0].address(), b'same')[2], post(one[0].address(), b'other')[2]]
+    for url in urls[:2]:
+        assert curl(elsewhere(url, two[0]))[2] == b'same'
+    third = post(two[0].address(), b'same')[2]
+    assert len(s3.objects) == 8
+    s3.log.clear()
+    for machine in (one, two):
+        backdate_only = [name for name in names(machine[0], 'm') if name[2:] != ident_of(third)]
+        machine[1].stop()
+        for name in backdate_only:
+            path = machine[0].state / 'box' / name
+            lines = path.read_text().split('\n')
+            lines[4] = str(int(time.time()) - 2 * 86400)
+            path.write_text('\n'.join(lines))
+        run(box=machine[0])
+    wait_for(lambda: not names(one[0], 'gmub') and not names(two[0], 'g'), 'all is deleted')
+    key = 'm-' + ident_of(third)
+    assert sorted(s3.objects) == sorted([key, f'c-{key[2:]}-{hashlib.sha256(b"same").hexdigest()}'])
+    deleted = [path.removeprefix('/bucket/') for method, path, _ in s3.log if method == 'DELETE']
+    for url in urls:
+        parts = [name[0] for name in deleted if ident_of(url) in name]
+        assert parts[:2] == ['c', 'm']
+    assert curl(third.decode())[2] == b'same'
+    for url in urls:
+        assert curl(url.decode())[0] == 404 and curl(elsewhere(url, two[0]))[0] == 404
+
+
+def test_a_day_passes_before(run, s3):
+    """A token that is out still must find that its upload was there."""
+    machine = run()
+    ident = secrets.token_bytes(16)
+    url = post(machine[0].address(ident=ident), b'data')[2]
+    box, daemon = restarted(run, machine, 86400 - 600)
+    wait_for(lambda: names(box, 'bmug') == ['g-' + ident.hex()], 'it is over', process=daemon.process)
+    assert len(s3.objects) == 2
+    s3.objects['m-' + ident.hex()] = (box.state / 'box' / ('g-' + ident.hex())).read_bytes().replace(b'elsewhere\n', b'')
+    assert curl(url.decode())[0] == 404
+    assert post(box.address(ident=ident), b'data')[0] == 409
+    assert len(s3.objects) == 2 and not names(box, 'mub')
+
+
+@pytest.mark.parametrize('fault, stays', [(403, False), (501, False), (500, True), ('close', True)])
+def test_what_cannot_be_deleted(run, s3, fault, stays):
+    """Not allowed: the bucket's own rules have to. Not now: tried again."""
+    machine = run()
+    assert post(machine[0].address(), b'data')[0] == 200
+    s3.log.clear()
+    s3.fault = lambda method, key: fault if method == 'DELETE' else None
+    box, daemon = restarted(run, machine, 2 * 86400)
+    wait_for(lambda: len([1 for method, _, _ in s3.log if method == 'DELETE']) >= (1 if stays else 2), 'it is tried',
+             process=daemon.process)
+    if stays:
+        wait_for(lambda: daemon.metric('inset_box_s3_requests_total{result="failed"}') == 1, 'it failed', process=daemon.process)
+        assert len(names(box, 'g')) == 1
+        s3.fault = None
+        daemon.stop()
+        run(box=box)
+        wait_for(lambda: s3.objects == {}, 'it goes')
+    else:
+        wait_for(lambda: not names(box, 'g'), 'it is left to the bucket', process=daemon.process)
+        assert len(s3.objects) == 2
+
+
+# --- the local store is a cache -----------------------------------------------------------------
+
+BIG = 100 << 10
+
+
+def test_the_least_recently_used_make_room(run, s3):
+    """Never a 507 while there are copies of what the bucket has; each is loaded again."""
+    box, daemon = run({'upload.quota': '440KiB'})
+    data = [secrets.token_bytes(BIG) for _ in range(8)]
+    urls = [post(box.address(), d)[2].decode() for d in data[:4]]
+    assert len(names(box, 'u')) == 4
+    assert curl('-H', 'Range: bytes=0-0', urls[0])[0] == 206        # used: the second is the oldest now
+    urls.append(post(box.address(), data[4])[2].decode())
+    here = [name[2:] for name in names(box, 'u')]
+    assert here == sorted(re.search('/f/([0-9a-f]+)', url)[1] for n, url in enumerate(urls) if n != 1)
+    assert len(names(box, 'm')) == 5, 'facts stay'
+    assert daemon.metric('inset_box_evicted_total') == 1
+    s3.log.clear()
+    assert curl(urls[1])[::2] == (200, data[1])
+    assert [path[8] for _, path, _ in s3.log] == ['c'], 'the facts are known'
+    for d in data[5:]:
+        urls.append(post(box.address(), d)[2].decode())
+    for url, d in zip(urls, data):
+        assert curl(url)[::2] == (200, d)
+    assert daemon.metric('inset_box_bytes') <= 440 << 10
+    assert daemon.metric('inset_box_files') == 8
+    assert daemon.metric('inset_box_uploads_total{result="full"}') == 0
+    assert post(box.address(), secrets.token_bytes(500 << 10))[0] == 507, 'larger than all of it'
+    # The same after a restart: what is counted is what is there.
+    daemon.stop()
+    box, daemon = run({'upload.quota': '440KiB'}, box=box)
+    for url, d in zip(urls, data):
+        assert curl(url)[::2] == (200, d)
+    assert daemon.metric('inset_box_bytes') <= 440 << 10
+
+
+def test_a_users_quota_counts_what_made_room(run, s3):
+    box, daemon = run({'upload.quota': '240KiB', 'upload.quota-user': '320KiB'})
+    other = run()
+    urls = [post(box.address(), secrets.token_bytes(BIG))[2] for _ in range(3)]
+    assert len(names(box, 'u')) == 2
+    assert post(box.address(), secrets.token_bytes(BIG))[0] == 507
+    theirs = post(other[0].address(), secrets.token_bytes(BIG))[2]
+    assert curl(elsewhere(theirs, box))[0] == 200, 'a copy is served, whatever its user has here'
+    assert curl(urls[0].decode())[0] == 200
+
+
+def test_what_the_bucket_does_not_have_stays(run, s3):
+    """Uploads from the time before the bucket never leave."""
+    there = Box()
+    box, daemon = run({'upload.s3': '', 'upload.quota': '440KiB'}, box=there)
+    data = [secrets.token_bytes(BIG) for _ in range(3)]
+    kept = [post(box.address(), d)[2].decode() for d in data]
+    daemon.stop()
+    box, daemon = run({'upload.quota': '440KiB'}, box=there)
+    for n in range(3):
+        assert post(box.address(), secrets.token_bytes(BIG))[0] == 200
+        assert [curl(url)[2] for url in kept] == data
+    assert daemon.metric('inset_box_evicted_total') == 2
+    assert post(box.address(), secrets.token_bytes(2 * BIG))[0] == 507
+    assert [curl(url)[2] for url in kept] == data
+    assert post(box.address(), data[0])[0] == 200       # the same bytes, with the bucket now
+    for n in range(2):
+        assert post(box.address(), secrets.token_bytes(BIG))[0] in (200, 507)
+    assert [curl(url)[2] for url in kept] == data
+
+
+# --- many at a time -----------------------------------------------------------------------------
+
+def test_one_download_for_all_who_want_it(run, s3):
+    one, _ = run()
+    two, daemon = run()
+    data = secrets.token_bytes(1 << 20)
+    url = elsewhere(post(one.address(), data)[2], two)
+    gate = threading.Event()
+    s3.log.clear()
+    s3.fault = lambda method, key: gate if key[0] == 'c' else None
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        jobs = [pool.submit(curl, url) for _ in range(16)]
+        wait_for(lambda: len(s3.log) == 2, 'the bucket is asked', process=daemon.process)
+        gate.set()
+        assert {job.result()[::2] for job in jobs} == {(200, data)}
+    assert [path[8] for _, path, _ in s3.log] == ['m', 'c']
+    # And when it fails, for all.
+    url = elsewhere(post(one.address(), data)[2], two)
+    gate.clear()
+    s3.fault = lambda method, key: (gate.wait(60), 500)[1] if key[0] == 'c' else None
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(curl, url) for _ in range(4)]
+        wait_for(lambda: s3.log[-1][1][8] == 'c', 'the bucket is asked', process=daemon.process)
+        gate.set()
+        assert {job.result()[0] for job in jobs} == {503}
+
+
+def test_no_more_requests_than_allowed(run, s3):
+    box, daemon = run({'upload.s3-concurrent': 3})
+    gate = threading.Event()
+    s3.fault = lambda method, key: gate if method == 'PUT' and key[0] == 'c' else None
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        jobs = [pool.submit(post, box.address(), b'%d' % n) for n in range(12)]
+        wait_for(lambda: len([1 for method, path, _ in s3.log if method == 'PUT']) == 3, 'three are under way',
+                 process=daemon.process)
+        wait_for(lambda: len([name for name in names(box) if name[0] == 't']) == 12, 'all have arrived', process=daemon.process)
+        gate.set()
+        assert {job.result()[0] for job in jobs} == {200}
+    assert s3.peak == 3
+
+
+# --- https --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def secure(tmp_path):
+    authority = Authority(tmp_path)
+    there = S3(certificate=authority.issue('localhost'))
+    yield there, authority
+    there.stop()
+
+
+def test_a_bucket_behind_an_authority_of_our_own(run, s3, secure):
+    safe, authority = secure
+    options = {'upload.s3': safe.url, 'upload.s3-ca-file': str(authority.file)}
+    one, _ = run(options)
+    two, _ = run(options)
+    data = secrets.token_bytes(300000)
+    status, _, url = post(one.address(), data)
+    assert status == 200 and curl(elsewhere(url, two))[2] == data
+    assert len(safe.objects) == 2 and s3.log == []
+
+
+@pytest.mark.parametrize('what', ['none', 'other', 'name'])
+def test_a_bucket_that_is_not_who_it_should_be_gets_nothing(run, tmp_path, secure, what):
+    safe, authority = secure
+    (tmp_path / 'other').mkdir()
+    other = Authority(tmp_path / 'other')
+    options = {'upload.s3': safe.url, 'upload.s3-timeout': '7s'}
+    if what == 'other':
+        options['upload.s3-ca-file'] = str(other.file)
+    if what == 'name':
+        options |= {'upload.s3-ca-file': str(authority.file), 'upload.s3': safe.url.replace('localhost', '127.0.0.1')}
+    box, daemon = run(options)
+    status, _, body = post(box.address(), b'data')
+    assert status == 503 and body.count(b'\n') == 1
+    assert safe.log == [] and not names(box)
+
+
+# --- media and thumbnails -----------------------------------------------------------------------
+
+def behind_a_balancer(run, options=None):
+    """Two machines under one address; each still answers at its own port."""
+    one = run(options)
+    return one, run({'upload.public-url': one[0].url} | (options or {}))
+
+
+def through(daemon, upstream, url):
+    """What the server gets of a message with this address."""
+    session = Session(daemon.port, upstream)
+    try:
+        sent = picture(url)
+        session.client.send(sent)
+        return sent, session.server.until(b'</message>')
+    finally:
+        session.close()
+
+
+def test_another_machines_picture_has_its_thumbnail(run, upstream, s3):
+    """Never over HTTP from a box."""
+    (one, _), (two, daemon) = behind_a_balancer(run)
+    url = post(one.address(), pictures.png())[2].decode()
+    check_thumbnail(*through(daemon, upstream, url))
+    assert daemon.metric('inset_fetches_total') == daemon.metric('inset_box_downloads_total') == 0
+    assert names(two, 'u'), 'and it is here now'
+    # What has made room is loaded again as well.
+    (two.state / 'box' / names(two, 'u')[0]).unlink()
+    daemon.ctl('cache', 'clear')
+    url = post(one.address(), pictures.png(seed=5))[2].decode()
+    check_thumbnail(*through(daemon, upstream, url))
+
+
+def test_thumbnails_by_their_address_on_all_machines(run, upstream, s3):
+    (one, first), (two, second) = behind_a_balancer(run, {'profiles.default.formats': ['http']})
+    url = post(one.address(), pictures.png())[2].decode()
+    _, received = through(first, upstream, url)
+    where = re.search(rb"<thumbnail[^>]*?uri=['\"][^'\"]*(/t/([0-9a-f]+)[^'\"]*)", received)
+    path, key = where[1].decode(), 'p-' + where[2].decode()
+    wait_for(lambda: key in s3.objects, 'the bucket has it', process=first.process)
+    there = f'http://127.0.0.1:{two.port}'
+    s3.fault = lambda method, name: 'garble' if name == key else None
+    assert curl(there + path)[0] == 503 and not names(two, 'p')
+    s3.fault = None
+    status, headers, body = curl(there + path)
+    assert status == 200 and hashlib.sha256(body).hexdigest() == key[2:] and headers['content-type'].startswith('image/')
+    s3.log.clear()
+    assert curl(there + path)[2] == body and s3.log == []
+    assert curl(f'{there}/t/{"0" * 64}.jpg')[0] == 404
+    # Its life counts from when it was put.
+    s3.modified[key] = time.time() - 31 * 86400
+    (two.state / 'box' / key).unlink()
+    assert curl(there + path)[0] == 404
+
+
+def test_thumbnails_that_are_over_are_deleted_by_who_put_them_last(run, upstream, s3):
+    one, _ = behind_a_balancer(run, {'profiles.default.formats': ['http']})
+    keys = []
+    for seed in range(2):
+        url = post(one[0].address(), pictures.png(seed=seed))[2].decode()
+        received = through(one[1], upstream, url)[1]
+        keys.append('p-' + re.search(rb"<thumbnail[^>]*?uri=['\"][^'\"]*/t/([0-9a-f]+)", received)[1].decode())
+    wait_for(lambda: set(keys) <= set(s3.objects), 'the bucket has both', process=one[1].process)
+    s3.modified[keys[0]] = time.time() - 40 * 86400
+    one[1].stop()
+    for name in keys:
+        os.utime(one[0].state / 'box' / name, (0, time.time() - 2 * 86400))
+    box, daemon = run(box=one[0])
+    wait_for(lambda: keys[0] not in s3.objects and not names(box, 'pq'), 'it is deleted', process=daemon.process)
+    assert keys[1] in s3.objects, 'another machine has put it anew'

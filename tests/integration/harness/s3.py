@@ -76,6 +76,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if wrong:
             return self._reply(403, wrong.encode())
         fault = s3.fault(self.command, self.path.removeprefix('/bucket/')) if s3.fault else None
+        if isinstance(fault, threading.Event):
+            fault.wait(120)
         if fault == 'stall':
             s3.released.wait(120)
             self.close_connection = True
@@ -112,15 +114,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             s3.modified[key] = time.time()
         return self._reply(200)
 
-    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _handle
+    def _counted(self):
+        s3 = self.server.s3
+        with s3.lock:
+            s3.busy += 1
+            s3.peak = max(s3.peak, s3.busy)
+        try:
+            return self._handle()
+        finally:
+            with s3.lock:
+                s3.busy -= 1
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _counted
 
 
 class S3:
-    """objects: by key; modified: when they were put. fault(method, key): a status, 'stall', 'close', 'truncate', 'garble' or None."""
+    """objects: by key; modified: when they were put. fault(method, key): a status, 'stall', 'close', 'truncate', 'garble', an
+    event to wait for, or None. peak: requests at a time."""
 
     def __init__(self, port=0, certificate=None):
         """certificate: a PEM file with its key; https then, as localhost."""
         self.objects, self.modified, self.log, self.fault, self.conditions = {}, {}, [], None, True
+        self.busy = self.peak = 0
         self.stopped = False
         self.lock, self.released = threading.Lock(), threading.Event()
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', port), _Handler)
