@@ -168,6 +168,19 @@ static CURLcode set_authorities(struct bucket_transfer *t, const char *cas)
 	return rc;
 }
 
+/* An id may hold a colon, so that this is two options. */
+static CURLcode set_key(struct bucket_transfer *t, const char *key)
+{
+	size_t len = strcspn(key, "\n");
+	CURLcode rc = CURLE_OK;
+	char id[512];
+
+	snprintf(id, sizeof(id), "%.*s", (int)MIN_OF(len, sizeof(id) - 1), key);
+	SET(USERNAME, id);
+	SET(PASSWORD, key + len + (key[len] != '\0'));
+	return rc;
+}
+
 static CURLcode set_up(struct bucket_transfer *t, const struct conf_upload *u)
 {
 	char url[URL_LEN], provider[128];
@@ -178,7 +191,6 @@ static CURLcode set_up(struct bucket_transfer *t, const struct conf_upload *u)
 	SET(URL, url);
 	SET(PRIVATE, t);
 	SET(AWS_SIGV4, provider);
-	SET(USERPWD, u->s3_key);
 	SET(HTTPHEADER, t->headers);
 	SET(PROTOCOLS_STR, "http,https");
 	SET(PROXY, "");
@@ -187,6 +199,8 @@ static CURLcode set_up(struct bucket_transfer *t, const struct conf_upload *u)
 	SET(LOW_SPEED_LIMIT, LOW_SPEED);
 	SET(LOW_SPEED_TIME, (long)MAX_OF(u->s3_timeout / 1000, 1u));
 	SET(TIMEOUT_MS, (long)(u->s3_timeout + t->r->size / u->low_speed * 1000));
+	if (rc == CURLE_OK)
+		rc = set_key(t, u->s3_key);
 	if (rc == CURLE_OK && u->s3_cas)
 		rc = set_authorities(t, u->s3_cas);
 	return rc == CURLE_OK ? set_method(t) : rc;

@@ -139,7 +139,7 @@ struct conf_upload {
 	/* Secret, as conf_listen.keys. */
 	char *key;    /* 64 hexadecimal digits; signs upload addresses; NULL: not there */
 	char *pem;    /* of certificate; NULL: none, or not for this process */
-	char *s3_key; /* "id:secret"; the same */
+	char *s3_key; /* "id\nsecret"; the same */
 	char *s3_cas; /* of s3-ca-file, PEM; NULL: the system's, or not for this process */
 #define OPTION_UPLOAD CONF_FIELD
 #include "conf/options.def"

@@ -89,12 +89,40 @@ int secret_make(const char *path, char **out, struct err_msg *msg)
 	return rc ? rc : secret_read(path, out, msg);
 }
 
+/* "id:secret", or both on lines of their own; *out: "id\nsecret", NULL if it is neither. */
+static int pair_parse(char *text, char **out)
+{
+	char *id = text, *secret = strpbrk(text, "\r\n");
+	size_t len;
+	int rc = 0;
+
+	*out = NULL;
+	if (secret)
+		*secret++ = '\0';
+	if (secret)
+		secret += strspn(secret, "\r\n");
+	if (!secret || !*secret) {
+		secret = strchr(id, ':');
+		if (secret)
+			*secret++ = '\0';
+	}
+	if (!secret)
+		return 0;
+	len = strcspn(secret, "\r\n");
+	if (!secret[len + strspn(secret + len, "\r\n")]) /* nothing else */
+		secret[len] = '\0';
+	if (*id && *secret && !strpbrk(id, " \t\r\n") && !strpbrk(secret, " \t\r\n"))
+		rc = asprintf(out, "%s\n%s", id, secret) == -1 ? ERR_NOMEM : 0;
+	if (rc)
+		*out = NULL;
+	return rc;
+}
+
 int secret_read_pair(const char *path, char **out, struct err_msg *msg)
 {
-	char line[512];
+	char text[512];
 	struct stat st;
 	ssize_t n = -1;
-	size_t len, colon;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc = 0;
 
 	*out = NULL;
@@ -102,22 +130,16 @@ int secret_read_pair(const char *path, char **out, struct err_msg *msg)
 		return fail(msg, path, strerror(errno));
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		rc = fail(msg, path, "is no file");
-	else if ((n = read(fd, line, sizeof(line) - 1)) == -1)
+	else if ((n = read(fd, text, sizeof(text) - 1)) == -1)
 		rc = fail(msg, path, strerror(errno));
 	close(fd);
-	if (rc)
+	if (rc || n < 0)
 		return rc;
-	line[n] = '\0';
-	len = strcspn(line, " \t\r\n");
-	colon = strcspn(line, ":");
-	if (colon == 0 || colon + 1 >= len || line[len + strspn(line + len, "\r\n")] ||
-	    (size_t)n == sizeof(line) - 1)
-		rc = fail(msg, path, "is not one line id:secret");
-	line[len] = '\0';
-	if (!rc) {
-		*out = strdup(line);
-		rc = *out ? 0 : ERR_NOMEM;
-	}
-	explicit_bzero(line, sizeof(line));
+	text[n] = '\0';
+	if ((size_t)n < sizeof(text) - 1 && !memchr(text, '\0', (size_t)n))
+		rc = pair_parse(text, out);
+	if (!rc && !*out)
+		rc = fail(msg, path, "is not one line id:secret, nor two");
+	explicit_bzero(text, sizeof(text));
 	return rc;
 }

@@ -17,5 +17,6 @@ int secret_read(const char *path, char **out, struct err_msg *msg) MUSTCHECK;
 /* The same; a file that is not there is made, with random bytes, for its owner's eyes only. */
 int secret_make(const char *path, char **out, struct err_msg *msg) MUSTCHECK;
 
-/* A file with one line, "id:secret", without blanks: *out is that line. The same. */
+/* A file with one line "id:secret", or with both on lines of their own: *out is "id\nsecret". The
+ * same. */
 int secret_read_pair(const char *path, char **out, struct err_msg *msg) MUSTCHECK;

@@ -280,13 +280,19 @@ def test_what_is_wrong_is_named(tmp_path, upstream, s3, options, word):
         box.remove()
 
 
-@pytest.mark.parametrize('pair', ['', 'id', ':secret', 'id:', 'id:se cret', 'id:secret\nmore', 'id:' + 'x' * 600])
+def test_a_key_on_two_lines(run, s3):
+    box, _ = run(pair=f'{KEY_ID}\n{KEY_SECRET}')
+    assert post(box.address(), b'data')[0] == 200
+
+
+@pytest.mark.parametrize('pair', ['', 'id', ':secret', 'id:', 'id:se cret', 'id\nse cret', 'id\nsecret\nmore', 'i d\nsecret',
+                                  'id:' + 'x' * 600, 'id\0:secret', '\nsecret'])
 def test_a_key_that_is_none_is_named_but_not_shown(tmp_path, upstream, s3, pair):
     box = Box()
     try:
         daemon = Insetd(tmp_path, upstream.address, box.options | s3.options(box.folder, pair), wait=False)
         assert daemon.process.wait() == 1
-        assert 'one line id:secret' in daemon.log() and 'id:se c' not in daemon.log()
+        assert 'one line id:secret' in daemon.log() and 'se c' not in daemon.log()
     finally:
         box.remove()
 
