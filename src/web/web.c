@@ -30,7 +30,7 @@
 
 #define DAEMONS_MAX        8
 #define MESSAGES_PER_TURN  64
-#define CONNECTIONS        16
+#define CONNECTIONS        64
 #define CONNECTION_TIMEOUT 10
 #define CONNECTION_MEMORY  (16 * 1024)
 #define ENDING_MS          20 /* between two looks whether all has been answered */
@@ -65,12 +65,27 @@ static struct ipc_in in;
 
 /* --- daemons --------------------------------------------------------------------------- */
 
+static unsigned connections_of(const struct web_listener *l)
+{
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
 static void listener_run(struct web_listener *l)
 {
+	unsigned before = connections_of(l), after;
 	MHD_UNSIGNED_LONG_LONG ms;
 	struct timeval tv;
 
 	MHD_run(l->daemon);
+	/* With too many connections it stops listening, and only the run after the one in which one
+	 * has ended goes on with that. */
+	for (after = connections_of(l); after < before; after = connections_of(l)) {
+		before = after;
+		MHD_run(l->daemon);
+	}
 	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
 		return;
 	ms = MIN_OF(ms, 60000u);

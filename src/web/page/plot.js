@@ -31,6 +31,11 @@ function ceiling(value, binary) {
 	return [1, 2, 5, 10].find((f) => f * power >= value / unit) * power * unit;
 }
 
+function ago(s) {
+	const [unit, name] = s < 120 ? [1, 's'] : s < 7200 ? [60, 'min'] : [3600, 'h'];
+	return s ? `${Math.round(s / unit * 10) / 10} ${name} ago` : 'now';
+}
+
 export class Plot {
 	// options: id, title, series [{key, label, color, dash}], stacked, binary, least, format(value)
 	constructor(parent, options) {
@@ -151,10 +156,8 @@ export class Plot {
 			parts.push(node('line', {class: i ? 'grid' : 'base', x1: LEFT, x2: width - RIGHT, y1: y, y2: y}));
 			parts.push(node('text', {x: LEFT - 6, y: y + 4, 'text-anchor': 'end'}, this.options.format(v)));
 		}
-		const span = this.to - this.from, minutes = span <= 3600;
 		for (let i = 0; i <= 2; i++) {
-			const ago = Math.round(span * (2 - i) / 2 / (minutes ? 60 : 3600));
-			const text = ago ? `${ago} ${minutes ? 'min' : 'h'} ago` : 'now';
+			const text = ago((this.to - this.from) * (2 - i) / 2);
 			parts.push(node('text', {x: LEFT + this.inner * i / 2, y: HEIGHT - 4,
 				'text-anchor': ['start', 'middle', 'end'][i]}, text));
 		}

@@ -145,8 +145,9 @@ function drawPlots() {
 	if (!rows.length)
 		return;
 	const to = rows[rows.length - 1].at, at = rows.map((r) => r.at);
-	PLOTS.forEach((p, k) => plots[k].set(at, p.series.map((s) => rows.map((_, i) => s.value(rows, i, span))),
-		to - span.seconds, to));
+	// A young history fills the plot, too.
+	const from = Math.max(to - span.seconds, Math.min(at[0], to - 60));
+	PLOTS.forEach((p, k) => plots[k].set(at, p.series.map((s) => rows.map((_, i) => s.value(rows, i, span))), from, to));
 }
 
 // --- tiles and tables ---------------------------------------------------------------------------
@@ -329,7 +330,8 @@ function drawTiles(s) {
 	tiles([
 		['Sessions', number(f.sessions), ''],
 		['Stanzas', number(units), '/s'],
-		['Thumbnails, 10 min', number(grown('thumbnails')), jobs ? `${Math.round(100 * failed / jobs)} % without` : ''],
+		['Thumbnails', number(grown('thumbnails')), 'in 10 min'],
+		['Jobs that fail', jobs ? `${Math.round(100 * failed / jobs)} %` : '–', jobs ? `of ${number(jobs)}` : ''],
 		['Messages waiting', number(f.held_units), ''],
 		['Wait, 95 %', quantile(hold, 0.95) === null ? '–' : ms(quantile(hold, 0.95)), ''],
 		['Cache answers', all ? `${Math.round(100 * good / all)} %` : '–', all ? `of ${number(all)}` : ''],
@@ -342,8 +344,13 @@ function drawTiles(s) {
 
 // --- asking -------------------------------------------------------------------------------------
 
+// Without the name and password that may stand in the page's own address.
+function ask(file) {
+	return fetch(new URL(file, location.origin + location.pathname), {cache: 'no-store', signal: AbortSignal.timeout(10000)});
+}
+
 async function get(file) {
-	const reply = await fetch(file, {cache: 'no-store', signal: AbortSignal.timeout(10000)});
+	const reply = await ask(file);
 	if (!reply.ok)
 		throw new Error(`${file}: ${reply.status}`);
 	return reply.json();
@@ -395,7 +402,7 @@ async function poll() {
 async function askHealth() {
 	const pill = $('health');
 	try {
-		const reply = await fetch('health', {cache: 'no-store', signal: AbortSignal.timeout(10000)});
+		const reply = await ask('health');
 		const why = (await reply.text()).trim();
 		pill.dataset.state = reply.ok ? 'good' : 'bad';
 		text(pill, reply.ok ? 'Thumbnails work' : why.charAt(0).toUpperCase() + why.slice(1));
