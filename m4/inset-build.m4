@@ -47,6 +47,18 @@ AC_DEFUN([INSET_SANDBOX],[
   AM_CONDITIONAL([SANDBOX_SECCOMP],[test "x$with_sandbox" = xseccomp])
 ])
 
+dnl HEIC and AVIF through libheif, where it is there.
+AC_DEFUN([INSET_HEIF],[
+  AC_ARG_WITH([heif],[AS_HELP_STRING([--with-heif],[HEIC and AVIF through libheif @<:@default=auto@:>@])],[],[with_heif=auto])
+  AS_IF([test "x$with_heif" != xno],
+    [PKG_CHECK_MODULES([HEIF],[libheif >= 1.15],[inset_heif=yes],[inset_heif=no])],
+    [inset_heif=no])
+  AS_IF([test "x$with_heif$inset_heif" = xyesno],[AC_MSG_ERROR([--with-heif, but no libheif 1.15])])
+  with_heif=$inset_heif
+  AS_IF([test "x$with_heif" = xyes],[AC_DEFINE([HAVE_HEIF],[1],[libheif is there])],[HEIF_CFLAGS=; HEIF_LIBS=])
+  HEIF_CFLAGS=`AS_ECHO(["$HEIF_CFLAGS"]) | sed 's/-I/-isystem /g'`
+])
+
 dnl INSET_FILTER([name],[default]): --with-filter-name, a conditional, a row in filter/builtin.h.
 AC_DEFUN([INSET_FILTER],[
   AC_ARG_WITH([filter-$1],[AS_HELP_STRING([--with-filter-$1],[build filter $1 @<:@default=$2@:>@])],[inset_use=$withval],[inset_use=$2])

@@ -259,6 +259,8 @@ bool picture_is_clean(enum picture_format f, const uint8_t *p, size_t len, uint3
 	case PICTURE_NONE:
 	case PICTURE_GIF:
 	case PICTURE_BMP:
+	case PICTURE_HEIC:
+	case PICTURE_AVIF:
 	case PICTURE_FORMAT_COUNT:
 		break; /* never written by us */
 	}

@@ -20,7 +20,22 @@ static const struct {
 	[PICTURE_GIF] = { "image/gif", NULL },
 	[PICTURE_WEBP] = { "image/webp", NULL },
 	[PICTURE_BMP] = { "image/bmp", "image/x-ms-bmp" },
+	[PICTURE_HEIC] = { "image/heic", "image/heif" },
+	[PICTURE_AVIF] = { "image/avif", NULL },
 };
+
+/* ISO 23008-12: stills, not sequences. Which codec "mif1" means only the items of the file say; the
+ * decoder goes by these. */
+static enum picture_format sniff_brand(const uint8_t *brand)
+{
+	static const char heic[][5] = { "heic", "heix", "heim", "heis", "mif1", "mif2" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(heic); i++)
+		if (memcmp(brand, heic[i], 4) == 0)
+			return PICTURE_HEIC;
+	return memcmp(brand, "avif", 4) == 0 ? PICTURE_AVIF : PICTURE_NONE;
+}
 
 enum picture_format picture_sniff(const uint8_t *p, size_t len)
 {
@@ -37,7 +52,7 @@ enum picture_format picture_sniff(const uint8_t *p, size_t len)
 	/* "BM", size, four reserved zero bytes: two letters alone would match any text. */
 	if (memcmp(p, "BM", 2) == 0 && memcmp(p + 6, "\0\0\0\0", 4) == 0)
 		return PICTURE_BMP;
-	return PICTURE_NONE;
+	return memcmp(p + 4, "ftyp", 4) == 0 ? sniff_brand(p + 8) : PICTURE_NONE;
 }
 
 const char *picture_mime(enum picture_format f)
@@ -48,8 +63,9 @@ const char *picture_mime(enum picture_format f)
 const char *picture_extension(enum picture_format f)
 {
 	static const char *const extensions[PICTURE_FORMAT_COUNT] = {
-		[PICTURE_NONE] = "",    [PICTURE_JPEG] = ".jpg",  [PICTURE_PNG] = ".png",
-		[PICTURE_GIF] = ".gif", [PICTURE_WEBP] = ".webp", [PICTURE_BMP] = ".bmp",
+		[PICTURE_NONE] = "",      [PICTURE_JPEG] = ".jpg",  [PICTURE_PNG] = ".png",
+		[PICTURE_GIF] = ".gif",   [PICTURE_WEBP] = ".webp", [PICTURE_BMP] = ".bmp",
+		[PICTURE_HEIC] = ".heic", [PICTURE_AVIF] = ".avif",
 	};
 
 	return extensions[f];

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "scaler/header-heif.h"
 
 /* The attack is tens of thousands of tiny scans; cameras and encoders write at most a few dozen. */
 #define JPEG_SCANS_MAX 100
@@ -336,6 +337,10 @@ int header_read(enum picture_format f, const uint8_t *p, size_t len, struct head
 		break;
 	case PICTURE_BMP:
 		rc = bmp_read(p, len, out);
+		break;
+	case PICTURE_HEIC:
+	case PICTURE_AVIF:
+		rc = header_heif(p, len, out);
 		break;
 	case PICTURE_NONE:
 	case PICTURE_FORMAT_COUNT:

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "scaler/encode.h"
 #include "scaler/header.h"
+#include "scaler/heif.h"
 #include "scaler/placeholder.h"
 #include "scaler/samples.h"
 
@@ -62,6 +63,7 @@ void scale_init(void)
 	(void)SetMagickResourceLimit(MapResource, 0);
 	(void)SetMagickResourceLimit(FileResource, 32);
 	(void)SetMagickResourceLimit(ReadResource, SCALE_READ_MAX);
+	heif_init_library();
 }
 
 const char *scale_version(void)
@@ -236,6 +238,7 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 		   struct picture_result *res)
 {
 	struct header h;
+	bool too_big = false;
 	char hint[32];
 	Image *image;
 
@@ -257,7 +260,13 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 							      : req->limits.max_pixels));
 	(void)SetMagickResourceLimit(WidthResource, req->limits.max_side);
 	(void)SetMagickResourceLimit(HeightResource, req->limits.max_side);
-	image = scale_decode(req, hint, p, len);
+	if (req->format == PICTURE_HEIC || req->format == PICTURE_AVIF)
+		image = heif_decode(p, len, req->limits.max_pixels, MAX_OF(req->width, req->height),
+				    &h, &too_big);
+	else
+		image = scale_decode(req, hint, p, len);
+	if (too_big)
+		res->status = PICTURE_TOO_BIG;
 	if (!image)
 		return;
 	res->status = scale_image(&image, &h, req, res);

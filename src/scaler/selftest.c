@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "scaler/heif.h"
 #include "scaler/samples.h"
 
 #define SELFTEST_WALL_MS 10000 /* at start the machine may be busy */
@@ -23,12 +24,22 @@ static const struct {
 	{ PICTURE_GIF, PICTURE_OUT_JPEG },  { PICTURE_GIF, PICTURE_OUT_PNG },
 	{ PICTURE_WEBP, PICTURE_OUT_JPEG }, { PICTURE_WEBP, PICTURE_OUT_PNG },
 	{ PICTURE_WEBP, PICTURE_OUT_WEBP }, { PICTURE_BMP, PICTURE_OUT_JPEG },
-	{ PICTURE_BMP, PICTURE_OUT_PNG },
+	{ PICTURE_BMP, PICTURE_OUT_PNG },   { PICTURE_HEIC, PICTURE_OUT_JPEG },
+	{ PICTURE_HEIC, PICTURE_OUT_PNG },  { PICTURE_AVIF, PICTURE_OUT_JPEG },
+	{ PICTURE_AVIF, PICTURE_OUT_PNG },
 };
 
 void selftest_init(struct selftest *t)
 {
-	memset(t, 0, sizeof(*t));
+	unsigned i;
+
+	for (i = 0; i < SELFTEST_TRIALS; i++)
+		t->trials[i] = selftest_has(plan[i].format) ? TRIAL_WAITS : TRIAL_ABSENT;
+}
+
+bool selftest_has(enum picture_format f)
+{
+	return (f != PICTURE_HEIC && f != PICTURE_AVIF) || heif_is_there();
 }
 
 int selftest_next(struct selftest *t, struct decoder *d, const struct picture_limits *limits)
@@ -86,7 +97,7 @@ uint32_t selftest_mask(const struct selftest *t)
 	for (i = 0; i < SELFTEST_TRIALS; i++)
 		mask |= 1u << plan[i].format;
 	for (i = 0; i < SELFTEST_TRIALS; i++)
-		if (t->trials[i] == TRIAL_FAILED)
+		if (t->trials[i] == TRIAL_FAILED || t->trials[i] == TRIAL_ABSENT)
 			mask &= ~(1u << plan[i].format);
 	return mask;
 }

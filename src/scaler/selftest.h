@@ -11,9 +11,10 @@
 #include "scaler/decoder.h"
 
 /* Formats times outputs (JPEG, PNG; WebP also to WebP). */
-#define SELFTEST_TRIALS 11
+#define SELFTEST_TRIALS 15
 
-enum trial_state { TRIAL_WAITS, TRIAL_RUNS, TRIAL_PASSED, TRIAL_FAILED };
+/* ABSENT: this build has no decoder for it. */
+enum trial_state { TRIAL_ABSENT, TRIAL_WAITS, TRIAL_RUNS, TRIAL_PASSED, TRIAL_FAILED };
 
 struct selftest {
 	enum trial_state trials[SELFTEST_TRIALS];
@@ -25,6 +26,9 @@ void selftest_init(struct selftest *t);
 int selftest_next(struct selftest *t, struct decoder *d, const struct picture_limits *limits);
 
 void selftest_result(struct selftest *t, unsigned trial, const struct picture_result *res);
+
+/* Does this build have a decoder for it at all? */
+bool selftest_has(enum picture_format f);
 
 bool selftest_is_done(const struct selftest *t);
 

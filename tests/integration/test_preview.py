@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from harness import pictures
+from harness import heif, pictures
 from harness.insetd import BUILD, conf_text, environment
 
 PHOTO = pictures.jpeg(900, 600, seed=3)
@@ -59,6 +59,17 @@ def test_file_and_address_give_the_same(preview, media, tmp_path):
     check_facts(facts, PHOTO, out.read_bytes(), (900, 600))
     assert out.read_bytes() == of_file and media.connections == 1
     assert 0 < facts['microseconds']['fetch'] < facts['microseconds']['total']
+
+
+HAS_HEIF = '#define HAVE_HEIF 1' in (BUILD / 'config.h').read_text()
+
+
+@pytest.mark.parametrize('kind', ['heic', 'avif'] if HAS_HEIF else [])
+def test_pictures_of_phones(preview, media, tmp_path, kind):
+    """Pillow reads neither, but what comes out."""
+    data, out = heif.encode(Image.open(io.BytesIO(PHOTO)), kind), tmp_path / 'thumbnail'
+    facts = json.loads(preview('--json', '-o', out, media.put(data, f'IMG_1.{kind}'))[0])
+    check_facts(facts, data, out.read_bytes(), (900, 600), f'image/{kind}')
 
 
 def test_profile_and_standard_output(preview, tmp_path):
