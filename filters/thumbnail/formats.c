@@ -60,15 +60,21 @@ uint32_t formats_fitting(const struct outline *o, const struct sources *all, con
 	return fitting;
 }
 
-/* The chosen forms and the data that one of them needs. */
-static uint32_t with_data(const struct draft *d)
+/* Does one of these forms need data in the message? */
+static bool has_data(uint32_t mask)
 {
 	size_t i;
 
 	for (i = 0; i < CONF_FORMAT_COUNT; i++)
-		if ((d->chosen & 1u << i) && table[i]->with_data)
-			return d->chosen | 1u << CONF_FORMAT_BOB;
-	return d->chosen;
+		if ((mask & 1u << i) && table[i]->with_data)
+			return true;
+	return false;
+}
+
+/* The chosen forms and the data that one of them needs. */
+static uint32_t with_data(const struct draft *d)
+{
+	return d->chosen | (has_data(d->chosen) ? 1u << CONF_FORMAT_BOB : 0);
 }
 
 /* A bare cid without data anywhere would be a promise that nobody keeps. */
@@ -91,13 +97,14 @@ static size_t draft_len(const struct draft *d)
 
 static int draft_make(struct draft *d, const struct form *f, uint32_t mask)
 {
+	bool data = has_data(mask);
 	size_t i;
 	int rc = 0;
 
 	for (i = 0; i < CONF_FORMAT_COUNT && !rc; i++) {
 		bool asked = mask & 1u << i;
 
-		if (asked || i == CONF_FORMAT_BOB)
+		if (asked || (data && i == CONF_FORMAT_BOB))
 			rc = table[i]->write(f, &d->forms[i]);
 		if (asked && d->forms[i].n)
 			d->chosen |= 1u << i;
@@ -144,7 +151,11 @@ static int draft_insert(const struct draft *d, struct filter_unit *u)
 int formats_write(struct filter_unit *u, const struct sources *all, const struct source *s,
 		  uint32_t mask, bool without_data, const struct job_result *r, uint32_t *fit_out)
 {
-	struct form f = { .u = u, .sources = all, .source = s, .r = r };
+	struct form f = { .u = u,
+			  .sources = all,
+			  .source = s,
+			  .r = r,
+			  .has_cid = has_data(mask) || formats_publish(mask) };
 	struct draft d = { .without_data = without_data };
 	size_t len = edit_length(u->edits, u->outline->len), i;
 	const struct edits before = *u->edits;

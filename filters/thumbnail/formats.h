@@ -23,6 +23,7 @@ struct form {
 	const struct job_result *r;
 	const char *url;    /* of the media */
 	const char *name;   /* file name from the address's path */
+	bool has_cid;       /* a form asked for names it; else cid is "" */
 	const char *cid;    /* sha1+<hex>@bob.xmpp.org, of the thumbnail */
 	const char *base64; /* the thumbnail */
 	uint32_t max_age;   /* seconds that it may be kept */
@@ -92,7 +93,7 @@ int pieces_add(const struct form *f, struct pieces *p, size_t at, const char *fm
 /* Where the message's content ends; behind all that it has. */
 size_t pieces_end(const struct form *f);
 
-/* Fills the texts of f: 0 or ERR_NOMEM. u, sources, source and r are there. */
+/* Fills the texts of f: 0 or ERR_NOMEM. u, sources, source, r and has_cid are there. */
 int pieces_prepare(struct form *f) MUSTCHECK;
 
 /* The last part of an address's path, its percent signs resolved; "" if it is no good name. */

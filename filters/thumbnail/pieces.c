@@ -16,22 +16,30 @@
 #include "base/hash.h"
 #include "thumbnail/formats.h"
 
+#define PIECE_ROOM 1024 /* for a piece beside the thumbnail */
+
 int pieces_add(const struct form *f, struct pieces *p, size_t at, const char *fmt, ...)
 {
+	/* Printing only to count is slow where there is much to print: mostly this is enough. */
+	size_t room = strlen(f->base64) + PIECE_ROOM;
+	char *xml = arena_alloc(f->u->arena, room);
 	va_list args, again;
-	char *xml;
 	int len;
 
 	BUG_ON(p->n == FORMAT_PIECES);
+	if (!xml)
+		return ERR_NOMEM;
 	va_start(args, fmt);
 	va_copy(again, args);
-	len = vsnprintf(NULL, 0, fmt, args);
+	len = vsnprintf(xml, room, fmt, args);
 	va_end(args);
-	xml = len < 0 ? NULL : arena_alloc(f->u->arena, (size_t)len + 1);
-	if (xml)
-		vsnprintf(xml, (size_t)len + 1, fmt, again);
+	if (len >= 0 && (size_t)len >= room) {
+		xml = arena_alloc(f->u->arena, (size_t)len + 1);
+		if (xml)
+			vsnprintf(xml, (size_t)len + 1, fmt, again);
+	}
 	va_end(again);
-	if (!xml)
+	if (len < 0 || !xml)
 		return ERR_NOMEM;
 	p->v[p->n++] = (struct piece){ .at = at, .xml = xml, .len = (size_t)len };
 	return 0;
@@ -183,7 +191,7 @@ int pieces_prepare(struct form *f)
 	f->base64 = base64;
 	f->url = edit_escape(f->u->arena, f->source->url);
 	f->name = edit_escape(f->u->arena, name);
-	f->cid = cid_of(f);
+	f->cid = f->has_cid ? cid_of(f) : "";
 	/* A message that is not to be stored leaves nothing behind in caches of data either. */
 	f->max_age = f->sources->no_store ? 0 : f->r->max_age;
 	return f->url && f->name && f->cid ? 0 : ERR_NOMEM;

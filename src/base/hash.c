@@ -17,6 +17,28 @@
 #include "base/blake2b.h"
 #include "base/err.h"
 
+/* Looking an algorithm up costs more than the sum of a short text: each is looked up once. */
+static const EVP_MD *digest(const char *name, EVP_MD **known)
+{
+	if (!*known)
+		*known = EVP_MD_fetch(NULL, name, NULL);
+	return *known;
+}
+
+static const EVP_MD *sha256(void)
+{
+	static EVP_MD *known;
+
+	return digest("SHA2-256", &known);
+}
+
+static const EVP_MD *sha1(void)
+{
+	static EVP_MD *known;
+
+	return digest("SHA1", &known);
+}
+
 struct hash {
 	EVP_MD_CTX *ctx; /* owned */
 };
@@ -28,7 +50,7 @@ struct hash *hash_sha256_new(void)
 	if (!h)
 		return NULL;
 	h->ctx = EVP_MD_CTX_new();
-	if (!h->ctx || EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL) != 1)
+	if (!h->ctx || EVP_DigestInit_ex(h->ctx, sha256(), NULL) != 1)
 		hash_free(&h);
 	return h;
 }
@@ -56,12 +78,12 @@ void hash_free(struct hash **hp)
 
 int hash_sha256(const void *p, size_t len, uint8_t sum_out[HASH_SHA256_LEN])
 {
-	return EVP_Digest(p, len, sum_out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
+	return EVP_Digest(p, len, sum_out, NULL, sha256(), NULL) == 1 ? 0 : ERR_NOMEM;
 }
 
 int hash_sha1(const void *p, size_t len, uint8_t sum_out[HASH_SHA1_LEN])
 {
-	return EVP_Digest(p, len, sum_out, NULL, EVP_sha1(), NULL) == 1 ? 0 : ERR_NOMEM;
+	return EVP_Digest(p, len, sum_out, NULL, sha1(), NULL) == 1 ? 0 : ERR_NOMEM;
 }
 
 static const struct {
