@@ -29,6 +29,7 @@ static const char *const action_helps[] = {
 #undef ACTION
 static const char *const caps_words[] = { "strip", "rewrite", NULL };
 static const char *const compress_words[] = { "strip", "relay", NULL };
+static const char *const from_words[] = { "any", "listed", NULL };
 static const char *const relay_words[] = { "relay", "close", NULL };
 static const char *const format_words[] = { "ibb", "bob", "thumbs0", "sims",
 					    "sfs", "ogp", "http",    NULL };
@@ -57,6 +58,7 @@ static const struct {
 	[CONF_KIND_ENUM_ACTION] = { "ENUM_ACTION", CONF_STORE_WORD, action_words },
 	[CONF_KIND_ENUM_CAPS] = { "ENUM_CAPS", CONF_STORE_WORD, caps_words },
 	[CONF_KIND_ENUM_COMPRESS] = { "ENUM_COMPRESS", CONF_STORE_WORD, compress_words },
+	[CONF_KIND_ENUM_FROM] = { "ENUM_FROM", CONF_STORE_WORD, from_words },
 	[CONF_KIND_ENUM_LOG_FORMAT] = { "ENUM_LOG_FORMAT", CONF_STORE_WORD, log_format_words },
 	[CONF_KIND_ENUM_LOG_LEVEL] = { "ENUM_LOG_LEVEL", CONF_STORE_WORD, log_level_words },
 	[CONF_KIND_ENUM_LOG_TARGET] = { "ENUM_LOG_TARGET", CONF_STORE_WORD, log_target_words },
@@ -68,6 +70,7 @@ static const struct {
 	[CONF_KIND_ENUM_TLS] = { "ENUM_TLS", CONF_STORE_WORD, tls_words },
 	[CONF_KIND_ENUM_OUTPUT] = { "ENUM_OUTPUT", CONF_STORE_WORD, output_words },
 	[CONF_KIND_NETWORKS] = { "NETWORKS", CONF_STORE_LIST, NULL },
+	[CONF_KIND_ORIGIN] = { "ORIGIN", CONF_STORE_TEXT, NULL },
 	[CONF_KIND_ORIGINS] = { "ORIGINS", CONF_STORE_LIST, NULL },
 	[CONF_KIND_PORTS] = { "PORTS", CONF_STORE_LIST, NULL },
 	[CONF_KIND_RATE] = { "RATE", CONF_STORE_RATE, NULL },
@@ -81,17 +84,10 @@ static const struct {
 };
 
 static const char *const section_names[CONF_SECTION_COUNT] = {
-	[CONF_GLOBAL] = "",
-	[CONF_LOG] = "log",
-	[CONF_LISTEN] = "listen",
-	[CONF_PROFILE] = "profiles",
-	[CONF_FETCH] = "fetch",
-	[CONF_SCALE] = "scale",
-	[CONF_CACHE] = "cache",
-	[CONF_WEB] = "web",
-	[CONF_RECORD] = "record",
-	[CONF_UPLOAD] = "upload",
-	[CONF_SERVICE] = "upload.services",
+	[CONF_GLOBAL] = "",          [CONF_LOG] = "log",       [CONF_LISTEN] = "listen",
+	[CONF_PROFILE] = "profiles", [CONF_FETCH] = "fetch",   [CONF_ORIGIN] = "fetch.origins",
+	[CONF_SCALE] = "scale",      [CONF_CACHE] = "cache",   [CONF_WEB] = "web",
+	[CONF_RECORD] = "record",    [CONF_UPLOAD] = "upload", [CONF_SERVICE] = "upload.services",
 	[CONF_LIMITS] = "limits",
 };
 
@@ -102,6 +98,7 @@ static const char *const section_names[CONF_SECTION_COUNT] = {
 #define OPTION_LISTEN(...)  ROW(LISTEN, conf_listen, __VA_ARGS__)
 #define OPTION_PROFILE(...) ROW(PROFILE, conf_profile, __VA_ARGS__)
 #define OPTION_FETCH(...)   ROW(FETCH, conf_fetch, __VA_ARGS__)
+#define OPTION_ORIGIN(...)  ROW(ORIGIN, conf_origin, __VA_ARGS__)
 #define OPTION_SCALE(...)   ROW(SCALE, conf_scale, __VA_ARGS__)
 #define OPTION_CACHE(...)   ROW(CACHE, conf_cache, __VA_ARGS__)
 #define OPTION_WEB(...)     ROW(WEB, conf_web, __VA_ARGS__)
@@ -154,12 +151,14 @@ size_t conf_section_count(const struct conf *c, enum conf_section section)
 	return section == CONF_LISTEN    ? c->listens_n
 	       : section == CONF_PROFILE ? c->profiles_n
 	       : section == CONF_SERVICE ? c->services_n
+	       : section == CONF_ORIGIN  ? c->origins_n
 					 : 1;
 }
 
 bool conf_section_is_many(enum conf_section section)
 {
-	return section == CONF_LISTEN || section == CONF_PROFILE || section == CONF_SERVICE;
+	return section == CONF_LISTEN || section == CONF_PROFILE || section == CONF_SERVICE ||
+	       section == CONF_ORIGIN;
 }
 
 void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
@@ -175,6 +174,8 @@ void *conf_section_at(struct conf *c, enum conf_section section, size_t i)
 		return &c->profiles[i];
 	case CONF_FETCH:
 		return &c->fetch;
+	case CONF_ORIGIN:
+		return &c->origins[i];
 	case CONF_SCALE:
 		return &c->scale;
 	case CONF_CACHE:
@@ -262,6 +263,19 @@ struct conf_service *conf_add_service(struct conf *c)
 	s = &v[c->services_n++];
 	*s = (struct conf_service){ 0 };
 	return conf_defaults(CONF_SERVICE, s) ? NULL : s;
+}
+
+struct conf_origin *conf_add_origin(struct conf *c)
+{
+	struct conf_origin *v = reallocarray(c->origins, c->origins_n + 1, sizeof(*v));
+	struct conf_origin *o;
+
+	if (!v)
+		return NULL;
+	c->origins = v;
+	o = &v[c->origins_n++];
+	*o = (struct conf_origin){ 0 };
+	return conf_defaults(CONF_ORIGIN, o) ? NULL : o;
 }
 
 bool conf_link(struct conf *c)
@@ -394,6 +408,9 @@ void conf_unref(struct conf **cp)
 	}
 	for (i = 0; i < c->profiles_n; i++)
 		free(c->profiles[i].name);
+	for (i = 0; i < c->origins_n; i++)
+		secret_free(c->origins[i].pem);
+	free(c->fetch.cas);
 	secret_free(c->upload.key);
 	secret_free(c->upload.pem);
 	secret_free(c->upload.s3_key);
@@ -401,6 +418,7 @@ void conf_unref(struct conf **cp)
 	free(c->listens);
 	free(c->profiles);
 	free(c->services);
+	free(c->origins);
 	free(c);
 }
 

@@ -27,6 +27,7 @@ enum conf_action {
 enum conf_compression { CONF_COMPRESSION_STRIP, CONF_COMPRESSION_RELAY };
 enum conf_relay { CONF_RELAY, CONF_CLOSE };
 enum conf_proxy { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_ANY };
+enum conf_from { CONF_FROM_ANY, CONF_FROM_LISTED };
 enum conf_caps { CONF_CAPS_STRIP, CONF_CAPS_REWRITE };
 enum conf_record_at { CONF_RECORD_BEFORE, CONF_RECORD_AFTER, CONF_RECORD_BOTH };
 enum conf_redact { CONF_REDACT_DEFAULT, CONF_REDACT_NONE };
@@ -64,6 +65,7 @@ struct conf_rate {
 #define CONF_TYPE_STRINGS         struct conf_list
 #define CONF_TYPE_BIND            struct conf_list
 #define CONF_TYPE_NETWORKS        struct conf_list
+#define CONF_TYPE_ORIGIN          char *
 #define CONF_TYPE_ORIGINS         struct conf_list
 #define CONF_TYPE_SERVERS         struct conf_list
 #define CONF_TYPE_PORTS           struct conf_list
@@ -71,6 +73,7 @@ struct conf_rate {
 #define CONF_TYPE_ENUM_ACTION     int /* enum conf_action */
 #define CONF_TYPE_ENUM_CAPS       int /* enum conf_caps */
 #define CONF_TYPE_ENUM_COMPRESS   int /* enum conf_compression */
+#define CONF_TYPE_ENUM_FROM       int /* enum conf_from */
 #define CONF_TYPE_ENUM_LOG_FORMAT int /* enum log_format */
 #define CONF_TYPE_ENUM_LOG_LEVEL  int /* enum log_level */
 #define CONF_TYPE_ENUM_LOG_TARGET int /* enum log_target */
@@ -111,7 +114,15 @@ struct conf_listen {
 };
 
 struct conf_fetch {
+	char *cas; /* of ca-file, PEM; NULL: the system's, or not for this process */
 #define OPTION_FETCH CONF_FIELD
+#include "conf/options.def"
+};
+
+/* An entry of fetch.origins. */
+struct conf_origin {
+	char *pem; /* of client-certificate; secret; NULL: not for this process */
+#define OPTION_ORIGIN CONF_FIELD
 #include "conf/options.def"
 };
 
@@ -167,6 +178,8 @@ struct conf {
 	struct conf_profile *profiles; /* owned; the built-in ones first, "default" before all */
 	size_t profiles_n;
 	struct conf_fetch fetch;
+	struct conf_origin *origins; /* owned */
+	size_t origins_n;
 	struct conf_scale scale;
 	struct conf_cache cache;
 	struct conf_web web;
@@ -210,6 +223,7 @@ enum conf_section {
 	CONF_LISTEN,  /* once per listener */
 	CONF_PROFILE, /* once per profile */
 	CONF_FETCH,
+	CONF_ORIGIN, /* once per entry of fetch.origins */
 	CONF_SCALE,
 	CONF_CACHE,
 	CONF_WEB,
@@ -230,6 +244,7 @@ enum conf_kind {
 	CONF_KIND_ENUM_ACTION,
 	CONF_KIND_ENUM_CAPS,
 	CONF_KIND_ENUM_COMPRESS,
+	CONF_KIND_ENUM_FROM,
 	CONF_KIND_ENUM_LOG_FORMAT,
 	CONF_KIND_ENUM_LOG_LEVEL,
 	CONF_KIND_ENUM_LOG_TARGET,
@@ -241,6 +256,7 @@ enum conf_kind {
 	CONF_KIND_ENUM_TLS,
 	CONF_KIND_ENUM_OUTPUT,
 	CONF_KIND_NETWORKS,
+	CONF_KIND_ORIGIN,
 	CONF_KIND_ORIGINS,
 	CONF_KIND_PORTS,
 	CONF_KIND_RATE,
@@ -306,6 +322,7 @@ void *conf_field(void *section, const struct conf_option *o);
 struct conf_listen *conf_add_listen(struct conf *c, const char *name) MUSTCHECK;
 struct conf_profile *conf_add_profile(struct conf *c, const char *name) MUSTCHECK;
 struct conf_service *conf_add_service(struct conf *c) MUSTCHECK;
+struct conf_origin *conf_add_origin(struct conf *c) MUSTCHECK;
 
 /* Sets every profile_ref, when all listeners and profiles are there. False: a listener names an
  * unknown one. */

@@ -3,9 +3,11 @@
  * generation - see generation.h.
  *
  *   hash of the option table | u64 generation | u32 listeners, u32 profiles, u32 services
+ *   u32 origins
  *   names of the listeners, names of the profiles, as texts
  *   each row of options.def, in order, for each struct of its section
  *   for each listener u32 row, its keys, a list, and its authorities, a text
+ *   authorities for https, a text; for each origin its certificate and key, a text
  *   the key that signs uploads, the box's certificate and its key to a bucket, texts
  *   u32 rules; for each its name, profile, u32 action, mode, row, conditions, and for each of
  *   those its name and entries, a list
@@ -193,6 +195,8 @@ static int put_all(const struct conf *c, enum generation_for reader, struct buf 
 		rc = put_u32(out, c->profiles_n);
 	if (!rc)
 		rc = put_u32(out, c->services_n);
+	if (!rc)
+		rc = put_u32(out, c->origins_n);
 	for (i = 0; i < c->listens_n && !rc; i++)
 		rc = put_text(out, c->listens[i].name);
 	for (i = 0; i < c->profiles_n && !rc; i++)
@@ -207,6 +211,13 @@ static int put_all(const struct conf *c, enum generation_for reader, struct buf 
 	}
 	for (i = 0; i < c->listens_n && !rc; i++)
 		rc = put_secrets(&c->listens[i], reader == GENERATION_FOR_PROXY, out);
+	if (!rc)
+		rc = put_text(out,
+			      reader == GENERATION_FOR_MEDIA && c->fetch.cas ? c->fetch.cas : "");
+	for (i = 0; i < c->origins_n && !rc; i++)
+		rc = put_text(out, reader == GENERATION_FOR_MEDIA && c->origins[i].pem
+					   ? c->origins[i].pem
+					   : "");
 	if (!rc)
 		rc = put_upload_secrets(&c->upload, reader, out);
 	return rc ? rc : put_rules(c, reader == GENERATION_FOR_PROXY, out);
@@ -361,6 +372,13 @@ static void get_services(struct reader *r, struct conf *c, uint32_t n)
 			r->error = ERR_NOMEM;
 }
 
+static void get_origins(struct reader *r, struct conf *c, uint32_t n)
+{
+	for (; n && !r->error; n--)
+		if (!conf_add_origin(c))
+			r->error = ERR_NOMEM;
+}
+
 static void get_condition(struct reader *r, struct conf_rule *rule)
 {
 	char *name = get_text(r);
@@ -447,18 +465,21 @@ static void get_names(struct reader *r, struct conf *c, uint32_t listens, uint32
 
 static void get_all(struct reader *r, struct conf *c)
 {
-	uint32_t listens, profiles, services;
+	uint32_t listens, profiles, services, origins;
 	size_t i, k;
 
 	get_bytes(r, &c->generation, sizeof(c->generation));
 	listens = get_u32(r);
 	profiles = get_u32(r);
 	services = get_u32(r);
-	if (!r->error && (listens > NAMES_MAX || profiles > NAMES_MAX || services > NAMES_MAX))
+	origins = get_u32(r);
+	if (!r->error && (listens > NAMES_MAX || profiles > NAMES_MAX || services > NAMES_MAX ||
+			  origins > NAMES_MAX))
 		r->error = ERR_BAD_MESSAGE;
 	if (!r->error)
 		get_names(r, c, listens, profiles);
 	get_services(r, c, services);
+	get_origins(r, c, origins);
 	/* The built-in ones were there before: they must have been the first names, in the order
 	 * that conf_new() has. */
 	if (!r->error && c->profiles_n != profiles)
@@ -471,6 +492,9 @@ static void get_all(struct reader *r, struct conf *c)
 	}
 	for (i = 0; i < c->listens_n && !r->error; i++)
 		get_secrets(r, &c->listens[i]);
+	c->fetch.cas = get_optional(r);
+	for (i = 0; i < c->origins_n && !r->error; i++)
+		c->origins[i].pem = get_optional(r);
 	c->upload.key = get_optional(r);
 	c->upload.pem = get_optional(r);
 	c->upload.s3_key = get_optional(r);

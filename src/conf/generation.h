@@ -16,8 +16,8 @@
 
 /*
  * Whose secrets are in it: the listeners' keys and authorities, the box's certificate and its key
- * to a bucket, and for both the key that signs uploads; cache.redis is for media alone, web.token
- * for web, the only one of the others. What rules
+ * to a bucket, and for both the key that signs uploads; cache.redis and the keys of
+ * fetch.origins are for media alone, web.token for web, the only one of the others. What rules
  * say is only for who sees
  * streams.
  */

@@ -263,6 +263,11 @@ static void read_value(struct reading *r, const struct conf_option *o, void *fie
 		reading_problem(r, s, path, "%s", msg.text);
 }
 
+void reading_problem_with(struct reading *r, const char *path, const char *what)
+{
+	problem_with(r, path, what);
+}
+
 static void read_services(struct reading *r, const config_setting_t *list, const char *prefix);
 
 /* One group whose settings are the rows of a section. */
@@ -284,11 +289,20 @@ static void read_group(struct reading *r, enum conf_section section, size_t inde
 		} else if (section == CONF_UPLOAD &&
 			   strcmp(config_setting_name(s), "services") == 0) {
 			read_services(r, s, path);
+		} else if (section == CONF_FETCH &&
+			   strcmp(config_setting_name(s), "origins") == 0) {
+			reading_origins(r, s, path);
 		} else {
 			hint_unknown(what, section, config_setting_name(s));
 			reading_problem(r, s, path, "%s", what);
 		}
 	}
+}
+
+void reading_group(struct reading *r, enum conf_section section, size_t index,
+		   const config_setting_t *group, const char *prefix)
+{
+	read_group(r, section, index, group, prefix);
 }
 
 /* services = ( { ... }, { ... } ) */
@@ -611,6 +625,11 @@ static void doubt_with(struct reading *r, const char *path, const char *what)
 		log_warning("%s: %s", path, what);
 }
 
+void reading_doubt_with(struct reading *r, const char *path, const char *what)
+{
+	doubt_with(r, path, what);
+}
+
 static void read_key(struct reading *r, struct conf_listen *l, const char *file, const char *path)
 {
 	struct err_msg msg = { 0 };
@@ -873,6 +892,7 @@ static void check_all(struct reading *r)
 	check_upload(r);
 	check_redis(r);
 	check_web(r);
+	reading_check_fetch(r);
 	for (i = 0; i < r->conf->listens_n; i++)
 		check_listen(r, i);
 	if (r->conf->rules_n)
@@ -883,8 +903,6 @@ static void check_all(struct reading *r)
 		problem_with(r, "limits.breaker-open", "may not be more than breaker-max");
 	if (limits->hold_budget > limits->hold_window)
 		problem_with(r, "limits.hold-budget", "may not be more than hold-window");
-	if (r->conf->fetch.connect_timeout > r->conf->fetch.timeout)
-		problem_with(r, "fetch.connect-timeout", "may not be more than fetch.timeout");
 }
 
 int conf_read(const struct conf_source *src, struct conf **out, struct conf_problems *problems)

@@ -28,6 +28,18 @@ void reading_problem(struct reading *r, const config_setting_t *s, const char *p
 void reading_warning(struct reading *r, const config_setting_t *s, const char *path,
 		     const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/* A problem with the value of that path, wherever it came from. */
+void reading_problem_with(struct reading *r, const char *path, const char *what);
+/* A file that could be used, but should not: -t refuses it, a start goes on with a warning. */
+void reading_doubt_with(struct reading *r, const char *path, const char *what);
+/* One group whose settings are the rows of a section. */
+void reading_group(struct reading *r, enum conf_section section, size_t index,
+		   const config_setting_t *group, const char *prefix);
+
+/* read-fetch.c: origins = ( { ... } ... ), and what values of fetch must be to each other. */
+void reading_origins(struct reading *r, const config_setting_t *list, const char *prefix);
+void reading_check_fetch(struct reading *r);
+
 /* read-rules.c: rules = ( { ... } ... ), as texts. */
 void reading_rules(struct reading *r, const config_setting_t *list);
 /* The same: what src->check_rules has to say about them, when all else is known. */

@@ -113,6 +113,8 @@ static int number_set(const struct conf_option *o, uint64_t *out, const char *te
 	return err_msg_set(msg, ERR_SYNTAX, "\"%.100s\" is out of range: %s to %s", text, lo, hi);
 }
 
+#define NO_ORIGIN "is no origin: scheme, host and port only, such as \"http://127.0.0.1:8080\""
+
 /* --- the kinds ------------------------------------------------------------------------- */
 
 static bool is_clean_text(const char *text)
@@ -147,6 +149,8 @@ static int text_set(const struct conf_option *o, char **field, const char *text,
 				   text, o->max);
 	if (o->kind == CONF_KIND_USER && !is_user_name(text))
 		return bad(msg, text, "is no user name");
+	if (o->kind == CONF_KIND_ORIGIN && text[0] && !address_is_origin(text))
+		return bad(msg, text, NO_ORIGIN);
 	if (o->kind == CONF_KIND_UPSTREAM)
 		rc = address_upstream(text, &new, msg);
 	else
@@ -225,9 +229,7 @@ static int entry_parse(const struct conf_option *o, const char *text, char **out
 	if (o->kind == CONF_KIND_NETWORKS && !address_is_network(text))
 		return bad(msg, text, "is no network: \"203.0.113.0/24\" or \"2001:db8::/32\"");
 	if (o->kind == CONF_KIND_ORIGINS && !address_is_origin(text))
-		return bad(msg, text,
-			   "is no origin: scheme, host and port only, such as "
-			   "\"http://127.0.0.1:8080\"");
+		return bad(msg, text, NO_ORIGIN);
 	if (o->kind == CONF_KIND_SERVERS && !address_is_server(text))
 		return bad(msg, text, "is no name server: \"192.0.2.53\" or \"192.0.2.53:5353\"");
 	*out = strdup(text);

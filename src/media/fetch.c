@@ -2,8 +2,9 @@
 /*
  * fetch - see fetch.h.
  *
- * Way of a fetch: fetch_hop() judges the target; names go through the resolver; then
- * fetch_connect() gives libcurl the vetted addresses and nothing else. Callbacks of libcurl
+ * Way of a fetch: fetch_hop() judges the target; names go through the resolver, a proxy's as well;
+ * then fetch_connect() gives libcurl the vetted addresses and nothing else: to connect to them, or
+ * to have a proxy CONNECT to one of them. Callbacks of libcurl
  * only note and abort; everything is decided in fetch_on_end(), outside of libcurl.
  */
 #include "config.h"
@@ -20,6 +21,8 @@
 #include "base/counters.h"
 #include "base/err.h"
 #include "media/body.h"
+#include "media/egress.h"
+#include "media/listed.h"
 #include "media/multi.h"
 #include "media/refusal.h"
 #include "media/reply.h"
@@ -30,6 +33,8 @@ struct fetcher {
 	struct multi *multi;       /* owned */
 	struct conf *conf;         /* owned reference */
 	struct guard *guard;       /* owned */
+	struct egress *egress;     /* owned reference */
+	struct listed *listed;     /* owned */
 	struct resolver *resolver; /* owned */
 	char agent[256];
 };
@@ -37,6 +42,7 @@ struct fetcher {
 struct fetch {
 	struct fetcher *fetcher; /* borrowed */
 	struct conf *conf;       /* owned reference: of its start */
+	struct egress *egress;   /* the same */
 	struct fetch **slot;     /* where the owner keeps us */
 	fetch_done_fn done;
 	void *arg;
@@ -54,10 +60,17 @@ struct fetch {
 	struct resolve *resolve;                           /* owned while a name is asked for */
 	struct sockaddr_storage addrs[RESOLVER_ADDRESSES]; /* vetted, with port */
 	size_t addrs_n;
+	size_t addrs_at; /* the one that a proxy is asked for */
+
+	bool proxied; /* this hop goes through a proxy: */
+	uint16_t proxy_port;
+	struct sockaddr_storage proxy[RESOLVER_ADDRESSES]; /* addresses of it, not judged */
+	size_t proxy_n;
 
 	CURL *easy;                /* owned, of this hop */
 	CURLSH *share;             /* owned: a name cache of its own, so that pins do not mix */
 	struct curl_slist *pin;    /* owned */
+	struct curl_slist *to;     /* owned: where a proxy is to connect to */
 	struct curl_slist *header; /* owned */
 	bool denied;               /* libcurl wanted to connect elsewhere */
 	int stop;                  /* ERR_* of a callback that aborted */
@@ -82,14 +95,19 @@ static bool same_list(const struct conf_list *a, const struct conf_list *b)
 int fetcher_set_conf(struct fetcher *f, struct conf *conf)
 {
 	struct guard *guard = guard_new(&conf->fetch);
+	struct egress *egress = egress_new(conf);
 	struct resolver *resolver = NULL;
 
-	if (!guard)
+	if (!guard || !egress) {
+		guard_free(&guard);
+		egress_unref(&egress);
 		return ERR_NOMEM;
+	}
 	if (!f->resolver || !same_list(&f->conf->fetch.dns_servers, &conf->fetch.dns_servers)) {
 		resolver = resolver_new(f->base, &conf->fetch);
 		if (!resolver) {
 			guard_free(&guard);
+			egress_unref(&egress);
 			return ERR_NOMEM;
 		}
 		resolver_free(&f->resolver);
@@ -97,6 +115,8 @@ int fetcher_set_conf(struct fetcher *f, struct conf *conf)
 	}
 	guard_free(&f->guard);
 	f->guard = guard;
+	egress_unref(&f->egress);
+	f->egress = egress;
 	conf_unref(&f->conf);
 	f->conf = conf_ref(conf);
 	snprintf(f->agent, sizeof(f->agent), conf->fetch.contact[0] ? "inset/%s (+%s)" : "inset/%s",
@@ -110,6 +130,16 @@ void fetcher_refresh(struct fetcher *f)
 		log_warning("cannot read the addresses of this machine");
 }
 
+void fetcher_list(struct fetcher *f, const char *url)
+{
+	struct target t;
+
+	if (target_parse(&t, url, NULL))
+		return;
+	listed_add(f->listed, t.origin);
+	target_fini(&t);
+}
+
 /* --- the end --------------------------------------------------------------------------- */
 
 static void fetch_close_hop(struct fetch *f)
@@ -121,10 +151,12 @@ static void fetch_close_hop(struct fetch *f)
 	if (f->share)
 		curl_share_cleanup(f->share);
 	curl_slist_free_all(f->pin);
+	curl_slist_free_all(f->to);
 	curl_slist_free_all(f->header);
 	f->easy = NULL;
 	f->share = NULL;
 	f->pin = NULL;
+	f->to = NULL;
 	f->header = NULL;
 	resolve_stop(&f->resolve);
 }
@@ -138,6 +170,7 @@ static void fetch_free(struct fetch *f)
 		event_free(f->timer);
 	if (f->step)
 		event_free(f->step);
+	egress_unref(&f->egress);
 	conf_unref(&f->conf);
 	free(f);
 }
@@ -204,21 +237,30 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
 		      &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
-/* Only to the addresses that were vetted, and only while the guard still thinks so. */
-static bool fetch_may_connect(const struct fetch *f, const struct sockaddr_storage *to,
-			      uint16_t port)
+static bool has_address(const struct sockaddr_storage *all, size_t n,
+			const struct sockaddr_storage *a)
 {
 	size_t i;
 
+	for (i = 0; i < n; i++)
+		if (same_address(&all[i], a))
+			return true;
+	return false;
+}
+
+/* Only to the addresses that were vetted, and only while the guard still thinks so; or only to the
+ * proxy. */
+static bool fetch_may_connect(const struct fetch *f, const struct sockaddr_storage *to,
+			      uint16_t port)
+{
 	if (to->ss_family != AF_INET && to->ss_family != AF_INET6)
 		return false;
+	if (f->proxied)
+		return port == f->proxy_port && has_address(f->proxy, f->proxy_n, to);
 	if (port != f->target.port ||
 	    (!f->exempt && !guard_allows_address(f->fetcher->guard, (const struct sockaddr *)to)))
 		return false;
-	for (i = 0; i < f->addrs_n; i++)
-		if (same_address(&f->addrs[i], to))
-			return true;
-	return false;
+	return has_address(f->addrs, f->addrs_n, to);
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -290,29 +332,55 @@ static size_t on_write(char *p, size_t size, size_t n, void *arg)
 
 /* --- a hop ----------------------------------------------------------------------------- */
 
-/* "host:port:address,address" */
-static int fetch_pin(struct fetch *f)
+/* An IPv6 address in brackets; "" if it cannot be printed. */
+static const char *address_print(const struct sockaddr_storage *a, char out[INET6_ADDRSTRLEN + 2])
+{
+	bool six = a->ss_family == AF_INET6;
+	const void *from = six ? (const void *)&((const struct sockaddr_in6 *)a)->sin6_addr
+			       : (const void *)&((const struct sockaddr_in *)a)->sin_addr;
+
+	if (!inet_ntop(a->ss_family, from, out + six, INET6_ADDRSTRLEN)) {
+		out[0] = '\0';
+	} else if (six) {
+		out[0] = '[';
+		strcat(out, "]");
+	}
+	return out;
+}
+
+/* "host:port:address,address": what libcurl knows of a name that it is to connect to. */
+static int pin_add(struct curl_slist **list, const struct target *t,
+		   const struct sockaddr_storage *addrs, size_t n)
 {
 	char text[TARGET_HOST_MAX + 8 + RESOLVER_ADDRESSES * (INET6_ADDRSTRLEN + 3)];
+	char ip[INET6_ADDRSTRLEN + 2];
 	size_t i, len;
 
-	if (f->target.is_numeric)
+	if (t->is_numeric)
 		return 0;
-	len = (size_t)snprintf(text, sizeof(text), "%s:%u:", f->target.host, f->target.port);
-	for (i = 0; i < f->addrs_n; i++) {
-		bool six = f->addrs[i].ss_family == AF_INET6;
-		const void *from =
-			six ? (const void *)&((struct sockaddr_in6 *)&f->addrs[i])->sin6_addr
-			    : (const void *)&((struct sockaddr_in *)&f->addrs[i])->sin_addr;
-		char ip[INET6_ADDRSTRLEN];
+	len = (size_t)snprintf(text, sizeof(text), "%s:%u:", t->host, t->port);
+	for (i = 0; i < n; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i ? "," : "",
+					address_print(&addrs[i], ip));
+	*list = curl_slist_append(NULL, text);
+	return *list ? 0 : ERR_NOMEM;
+}
 
-		if (!inet_ntop(f->addrs[i].ss_family, from, ip, sizeof(ip)))
-			return ERR_IO;
-		len += (size_t)snprintf(text + len, sizeof(text) - len, six ? "%s[%s]" : "%s%s",
-					i ? "," : "", ip);
+/* Without a proxy libcurl tries all vetted addresses; a proxy is asked for one of them. */
+static int fetch_pin(struct fetch *f)
+{
+	char text[TARGET_HOST_MAX + INET6_ADDRSTRLEN + 16], ip[INET6_ADDRSTRLEN + 2];
+
+	if (!f->proxied)
+		return pin_add(&f->pin, &f->target, f->addrs, f->addrs_n);
+	if (!f->target.is_numeric) {
+		snprintf(text, sizeof(text), "%s:%u:%s:%u", f->target.host, f->target.port,
+			 address_print(&f->addrs[f->addrs_at], ip), f->target.port);
+		f->to = curl_slist_append(NULL, text);
+		if (!f->to)
+			return ERR_NOMEM;
 	}
-	f->pin = curl_slist_append(NULL, text);
-	return f->pin ? 0 : ERR_NOMEM;
+	return pin_add(&f->pin, egress_proxy(f->egress), f->proxy, f->proxy_n);
 }
 
 #define SET(option, value)                                                       \
@@ -338,8 +406,6 @@ static CURLcode fetch_set_policy(struct fetch *f)
 	SET(AUTOREFERER, 0L);
 	SET(NETRC, (long)CURL_NETRC_IGNORED);
 	SET(DISALLOW_USERNAME_IN_URL, 1L);
-	SET(PROXY, "");
-	SET(NOPROXY, "*");
 	SET(NOSIGNAL, 1L);
 	SET(QUICK_EXIT, 1L);
 	SET(FRESH_CONNECT, 1L);
@@ -347,8 +413,15 @@ static CURLcode fetch_set_policy(struct fetch *f)
 	SET(SSL_VERIFYPEER, 1L);
 	SET(SSL_VERIFYHOST, 2L);
 	SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (f->conf->fetch.ca_file[0])
-		SET(CAINFO, f->conf->fetch.ca_file);
+	if (f->conf->fetch.cas) {
+		struct curl_blob cas = { .data = f->conf->fetch.cas,
+					 .len = strlen(f->conf->fetch.cas),
+					 .flags = CURL_BLOB_NOCOPY };
+
+		SET(CAINFO_BLOB, &cas);
+		SET(CAINFO, NULL);
+		SET(CAPATH, NULL);
+	}
 	return rc;
 }
 
@@ -362,6 +435,46 @@ static CURLcode fetch_set_limits(struct fetch *f)
 	SET(LOW_SPEED_LIMIT, (long)c->low_speed);
 	SET(LOW_SPEED_TIME, (long)c->low_speed_time / 1000);
 	SET(MAXFILESIZE_LARGE, (curl_off_t)f->body.max);
+	return rc;
+}
+
+/* Never what the environment says. CONNECT even for http: there is no other way to tell the proxy
+ * an address and the host a name. */
+static CURLcode fetch_set_proxy(struct fetch *f)
+{
+	CURLcode rc = CURLE_OK;
+
+	if (!f->proxied) {
+		SET(PROXY, "");
+		SET(NOPROXY, "*");
+		return rc;
+	}
+	SET(PROXY, egress_proxy(f->egress)->origin);
+	SET(NOPROXY, "");
+	SET(PROXYTYPE, (long)CURLPROXY_HTTP);
+	SET(PROXYAUTH, (long)CURLAUTH_NONE);
+	SET(HTTPPROXYTUNNEL, 1L);
+	SET(SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(HEADEROPT, (long)CURLHEADER_SEPARATE);
+	SET(CONNECT_TO, f->to);
+	return rc;
+}
+
+/* For this origin alone; a redirect's next hop asks again. */
+static CURLcode fetch_set_certificate(struct fetch *f)
+{
+	const char *pem = f->target.https ? egress_certificate(f->egress, &f->target) : NULL;
+	struct curl_blob blob = { .data = (void *)(uintptr_t)pem,
+				  .len = pem ? strlen(pem) : 0,
+				  .flags = CURL_BLOB_NOCOPY };
+	CURLcode rc = CURLE_OK;
+
+	if (!pem)
+		return rc;
+	SET(SSLCERTTYPE, "PEM");
+	SET(SSLCERT_BLOB, &blob);
+	SET(SSLKEYTYPE, "PEM");
+	SET(SSLKEY_BLOB, &blob);
 	return rc;
 }
 
@@ -424,13 +537,46 @@ static void fetch_connect(struct fetch *f)
 	f->share = curl_share_init();
 	if (!f->easy || !f->share || fetch_set_header(f) || fetch_pin(f) ||
 	    curl_share_setopt(f->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
-	    fetch_set_policy(f) || fetch_set_limits(f) || fetch_set_rest(f) ||
+	    fetch_set_policy(f) || fetch_set_limits(f) || fetch_set_proxy(f) ||
+	    fetch_set_certificate(f) || fetch_set_rest(f) ||
 	    multi_add(f->fetcher->multi, f->easy)) {
 		/* Not in the multi, or half of it: cleaning up copes with both. */
 		fetch_finish(f, JOB_CONNECT, false);
 		return;
 	}
 	counter_inc(METRIC_FETCHES);
+}
+
+static void on_proxy_addresses(void *arg, const struct sockaddr_storage *addrs, size_t n)
+{
+	struct fetch *f = arg;
+
+	if (n == 0) {
+		refusal_complain("the name of fetch.proxy does not resolve");
+		fetch_finish(f, JOB_CONNECT, false);
+		return;
+	}
+	memcpy(f->proxy, addrs, n * sizeof(*addrs));
+	f->proxy_n = n;
+	fetch_connect(f);
+}
+
+/* A proxy is where the operator put it: no guard for its own address. */
+static void fetch_route(struct fetch *f)
+{
+	const struct target *proxy = egress_proxy(f->egress);
+
+	f->proxied = proxy != NULL;
+	if (!proxy) {
+		fetch_connect(f);
+		return;
+	}
+	f->proxy_port = proxy->port;
+	if (proxy->is_numeric)
+		on_proxy_addresses(f, &proxy->addr, 1);
+	else if (resolver_start(f->fetcher->resolver, proxy->host, &f->resolve, on_proxy_addresses,
+				f))
+		fetch_finish(f, JOB_CONNECT, false);
 }
 
 static void on_addresses(void *arg, const struct sockaddr_storage *addrs, size_t n)
@@ -453,7 +599,8 @@ static void on_addresses(void *arg, const struct sockaddr_storage *addrs, size_t
 		f->addrs[i] = addrs[i];
 	}
 	f->addrs_n = n;
-	fetch_connect(f);
+	f->addrs_at = 0;
+	fetch_route(f);
 }
 
 static void fetch_hop(struct fetch *f)
@@ -463,6 +610,11 @@ static void fetch_hop(struct fetch *f)
 	f->exempt = guard_is_exempt(g, &f->target);
 	f->stop = 0;
 	reply_init(&f->reply);
+	if (!f->exempt && f->conf->fetch.from == CONF_FROM_LISTED &&
+	    !listed_has(f->fetcher->listed, f->target.origin)) {
+		fetch_refuse(f, "no upload service of this server (fetch.from)");
+		return;
+	}
 	if (!f->exempt && !guard_allows_port(g, f->target.port)) {
 		fetch_refuse(f, "port not in fetch.ports");
 		return;
@@ -536,11 +688,26 @@ static void fetch_note_connect(const struct fetch *f)
 		counter_observe(HISTOGRAM_CONNECT, (uint64_t)MAX_OF(tcp, tls) / 1000);
 }
 
+/* No connection, or the proxy could make none: to the next address, if there is one. */
+static void fetch_on_no_reply(struct fetch *f, long connect_code)
+{
+	if (f->proxied && connect_code && f->addrs_at + 1 < f->addrs_n) {
+		f->addrs_at++;
+		fetch_connect(f);
+		return;
+	}
+	if (f->proxied && !connect_code)
+		refusal_complain("fetch.proxy does not answer");
+	fetch_finish(f, JOB_CONNECT, !f->proxied || connect_code);
+}
+
 static void fetch_on_end(void *private, CURLcode code)
 {
 	struct fetch *f = private;
+	long connect_code = 0;
 
 	fetch_note_connect(f);
+	(void)curl_easy_getinfo(f->easy, CURLINFO_HTTP_CONNECTCODE, &connect_code);
 	fetch_close_hop(f);
 	if (f->denied) {
 		fetch_refuse(f, NULL);
@@ -560,9 +727,10 @@ static void fetch_on_end(void *private, CURLcode code)
 			fetch_on_stop(f);
 		else
 			fetch_finish(f, JOB_OK, false);
+	} else if (f->reply.status) {
+		fetch_finish(f, JOB_HTTP, true); /* broke off */
 	} else {
-		/* Broke off: before its answer there was no connection worth the name. */
-		fetch_finish(f, f->reply.status ? JOB_HTTP : JOB_CONNECT, true);
+		fetch_on_no_reply(f, connect_code);
 	}
 }
 
@@ -588,7 +756,8 @@ struct fetcher *fetcher_new(struct event_base *base)
 		return NULL;
 	f->base = base;
 	f->multi = multi_new(base, fetch_on_end);
-	if (!f->multi)
+	f->listed = listed_new();
+	if (!f->multi || !f->listed)
 		fetcher_free(&f);
 	return f;
 }
@@ -600,6 +769,8 @@ void fetcher_free(struct fetcher **f)
 	multi_free(&(*f)->multi);
 	resolver_free(&(*f)->resolver);
 	guard_free(&(*f)->guard);
+	egress_unref(&(*f)->egress);
+	listed_free(&(*f)->listed);
 	conf_unref(&(*f)->conf);
 	free(*f);
 	*f = NULL;
@@ -630,6 +801,7 @@ int fetch_start(struct fetcher *fr, const char *url, uint64_t max, const struct 
 		return ERR_NOMEM;
 	f->fetcher = fr;
 	f->conf = conf_ref(fr->conf);
+	f->egress = egress_ref(fr->egress);
 	f->slot = out;
 	f->done = done;
 	f->arg = arg;

@@ -51,6 +51,10 @@ int fetcher_set_conf(struct fetcher *f, struct conf *conf) MUSTCHECK;
 /* This machine's addresses may have changed. */
 void fetcher_refresh(struct fetcher *f);
 
+/* A user of this server was sent there to get an upload: counts where fetch.from = "listed". What
+ * is no address is passed over. */
+void fetcher_list(struct fetcher *f, const char *url);
+
 /*
  * max: bytes of the body. known: of what is there already, so that only a change need be
  * transferred; NULL: nothing is. *out is set to NULL when the fetch ends. 0 or ERR_NOMEM.

@@ -706,6 +706,11 @@ void flights_set_scaler(struct flights *f, int fd)
 	scale_set_channel(f->scale, fd);
 }
 
+void flights_list(struct flights *f, const char *origin)
+{
+	fetcher_list(f->fetcher, origin);
+}
+
 void flights_refresh(struct flights *f)
 {
 	fetcher_refresh(f->fetcher);

@@ -92,6 +92,8 @@ void flights_refresh(struct flights *f);
 void flights_ask(struct flights *f, void *client, struct list *waiters, const struct job *j);
 /* Data that somebody sent, for those who will ask for it by its cid. */
 void flights_keep(struct flights *f, const struct job_keep *k);
+/* A user was sent to this upload service: see fetch.from. */
+void flights_list(struct flights *f, const char *origin);
 /* No answer for this id, if it still waits. */
 void flights_cancel(struct list *waiters, uint64_t id);
 /* No answer for any of them. */

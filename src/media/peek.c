@@ -52,6 +52,8 @@ static unsigned first_want(enum picture_format format)
 		return 30;
 	case PICTURE_BMP:
 		return 26;
+	case PICTURE_HEIC: /* boxes in any order; the decoder judges them */
+	case PICTURE_AVIF:
 	case PICTURE_NONE:
 	case PICTURE_FORMAT_COUNT:
 		return 0;
@@ -179,6 +181,8 @@ static void peek_step(struct peek *p)
 	case PICTURE_BMP:
 		bmp_step(p);
 		break;
+	case PICTURE_HEIC:
+	case PICTURE_AVIF:
 	case PICTURE_NONE:
 	case PICTURE_FORMAT_COUNT:
 		p->done = true;

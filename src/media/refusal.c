@@ -33,3 +33,12 @@ void refusal_log(const struct target *t, const char *why)
 	log_notice("refused %s: %s; to allow this origin: fetch.allow-origin = [\"%s\"]", t->origin,
 		   why, t->origin);
 }
+
+void refusal_complain(const char *why)
+{
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (log_limit_ok(&limit, 1, &dropped))
+		log_warning("media cannot be fetched: %s dropped=%u", why, dropped);
+}

@@ -11,3 +11,6 @@
 #include "media/target.h"
 
 void refusal_log(const struct target *t, const char *why);
+
+/* What ails all fetches, rate-limited. */
+void refusal_complain(const char *why);

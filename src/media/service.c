@@ -119,6 +119,14 @@ static int client_on_message(struct client *c)
 			flights_keep(s.flights, &keep);
 		return rc;
 	}
+	if (s.in.type == IPC_LISTED) {
+		const char *origin = ipc_get_str(&s.in);
+
+		rc = ipc_end(&s.in);
+		if (!rc)
+			flights_list(s.flights, origin);
+		return rc;
+	}
 	if (s.in.type == IPC_CANCEL) {
 		id = ipc_get_u64(&s.in);
 		rc = ipc_end(&s.in);
@@ -283,7 +291,6 @@ static int service_confine(const struct conf *conf)
 				"/etc/nsswitch.conf",
 				"/etc/host.conf",
 				"/etc/gai.conf",
-				conf->fetch.ca_file[0] ? conf->fetch.ca_file : NULL,
 				NULL };
 	struct confine c = { .user = conf->media_user[0] ? conf->media_user : conf->user,
 			     .read_paths = paths };

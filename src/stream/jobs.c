@@ -6,7 +6,9 @@
 
 #include "stream/jobs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -14,11 +16,23 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define JOBS_BUCKETS  1024
-#define JOBS_PER_TURN 32
+#define JOBS_BUCKETS    1024
+#define JOBS_PER_TURN   32
+#define JOBS_ORIGINS    64
+#define JOBS_ORIGIN_MAX 300
+
+/* An upload service. */
+struct jobs_origin {
+	bool told; /* to the media process of today */
+	char text[JOBS_ORIGIN_MAX + 1];
+};
 
 struct jobs {
-	int fd; /* owned; -1: media is away */
+	struct jobs_origin origins[JOBS_ORIGINS]; /* a ring */
+	size_t origins_n;
+	size_t origins_next;
+	bool untold; /* some are not told */
+	int fd;      /* owned; -1: media is away */
 	struct event *ev;
 	struct event_base *base;
 	jobs_result_fn on_result;
@@ -124,8 +138,30 @@ void jobs_free(struct jobs **j)
 	*j = NULL;
 }
 
+/* As far as the channel takes them; before the jobs that they are for. */
+static void jobs_tell_origins(struct jobs *j)
+{
+	size_t i;
+
+	if (!j->untold || j->fd == -1)
+		return;
+	j->untold = false;
+	for (i = 0; i < j->origins_n; i++) {
+		struct jobs_origin *o = &j->origins[i];
+
+		if (o->told)
+			continue;
+		ipc_begin(&j->out, IPC_LISTED);
+		ipc_put_str(&j->out, o->text);
+		o->told = ipc_send(j->fd, &j->out) == 0;
+		j->untold |= !o->told;
+	}
+}
+
 void jobs_set_channel(struct jobs *j, int fd)
 {
+	size_t i;
+
 	jobs_lose(j);
 	j->fd = fd;
 	j->ev = event_new(j->base, fd, EV_READ | EV_PERSIST, jobs_on_event, j);
@@ -133,6 +169,31 @@ void jobs_set_channel(struct jobs *j, int fd)
 		log_error("out of memory for the channel to the media process");
 		jobs_lose(j);
 	}
+	for (i = 0; i < j->origins_n; i++)
+		j->origins[i].told = false;
+	j->untold = j->origins_n > 0;
+	jobs_tell_origins(j);
+}
+
+void jobs_list(struct jobs *j, const char *origin)
+{
+	struct jobs_origin *o = NULL;
+	size_t i;
+
+	if (strlen(origin) > JOBS_ORIGIN_MAX)
+		return;
+	for (i = 0; i < j->origins_n && !o; i++)
+		if (strcmp(j->origins[i].text, origin) == 0)
+			o = &j->origins[i];
+	if (!o) {
+		o = &j->origins[j->origins_next];
+		j->origins_next = (j->origins_next + 1) % JOBS_ORIGINS;
+		j->origins_n = MIN_OF(j->origins_n + 1, (size_t)JOBS_ORIGINS);
+		snprintf(o->text, sizeof(o->text), "%s", origin);
+	}
+	o->told = false; /* media forgets whom nobody names for long */
+	j->untold = true;
+	jobs_tell_origins(j);
 }
 
 bool jobs_start(struct jobs *j, struct fifo_entry *e, const struct job *job)
@@ -142,6 +203,7 @@ bool jobs_start(struct jobs *j, struct fifo_entry *e, const struct job *job)
 
 	BUG_ON(e->job);
 	full.id = ++j->last_id;
+	jobs_tell_origins(j);
 	if (j->fd != -1) {
 		ipc_begin(&j->out, IPC_JOB);
 		job_put(&j->out, &full);

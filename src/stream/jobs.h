@@ -32,5 +32,7 @@ void jobs_set_channel(struct jobs *j, int fd);
 bool jobs_start(struct jobs *j, struct fifo_entry *e, const struct job *job) MUSTCHECK;
 /* Data to be kept; lost when the media process is away or busy. */
 void jobs_keep(struct jobs *j, const struct job_keep *k);
+/* Users were sent to this upload service (fetch.from); told again to each media process to come. */
+void jobs_list(struct jobs *j, const char *origin);
 /* The entry waits no more. Nothing happens if it has no job. */
 void jobs_forget(struct jobs *j, struct fifo_entry *e);

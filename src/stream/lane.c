@@ -25,6 +25,7 @@
 #include "stream/features.h"
 #include "stream/learn.h"
 #include "stream/record.h"
+#include "stream/slots.h"
 #include "xmpp/ns.h"
 
 #define FEED_PIECES 8
@@ -75,6 +76,7 @@ void lanes_fini(struct lanes *b)
 		buf_fini(&l->pending);
 		framer_fini(&l->framer);
 	}
+	slots_free(b);
 	free(b->prelude);
 	free(b->jid);
 	free(b->to);
@@ -334,6 +336,8 @@ static void feed_kept_unit(struct feed *x)
 	}
 	if (l->dir == LANE_S2C && len <= b->listen->max_stanza)
 		learn_unit(b, l, p, len);
+	if (len <= b->listen->max_stanza)
+		slots_unit(b, l, p, len);
 	buf_init(&stripped, len);
 	if (l->dir == LANE_S2C && features_concern(kind) && lane_may_read(l, len) &&
 	    features_strip(l, p, len, &stripped)) {
@@ -382,6 +386,9 @@ static enum chain_want feed_wants(struct feed *x, const struct tag_span *child_n
 				  child_ns);
 	else if (l->kind == UNIT_COMPRESS)
 		own = CHAIN_YES;
+	else
+		own = slots_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
+				  child_ns);
 	filters = chain_wants(l->both->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind,
 			      (enum iq_type)l->iq_type, child_ns);
 	if (filters == CHAIN_YES) {
@@ -430,6 +437,8 @@ static void feed_on_start(struct feed *x)
 		l->wanted = true;
 		l->mode = LANE_KEEP;
 	}
+	if (l->kind == UNIT_IQ && l->dir == LANE_S2C && slots_await(l->both, &t))
+		l->mode = LANE_KEEP;
 	if (l->mode == LANE_PASS)
 		feed_put_kept(x);
 }

@@ -29,6 +29,7 @@
 
 struct lanes;
 struct record_session;
+struct track;
 
 struct lane_ops {
 	/* These bytes leave now. False: send no more from the FIFO until lane_resume(). */
@@ -41,6 +42,9 @@ struct lane_ops {
 	 * fed; what they unpack to is. 0 or ERR_NOMEM.
 	 */
 	int (*compress)(void *ctx, const uint8_t *rest, size_t len);
+	/* The server sends its users to this upload service, a scheme and an authority. May be
+	 * NULL. */
+	void (*listed)(void *ctx, const char *origin);
 };
 
 /* What happens to the bytes of the unit in progress. */
@@ -99,6 +103,7 @@ struct lanes {
 	struct list
 		*keepers; /* of lanes that keep something back, longest first; NULL: not listed */
 	char *jid;        /* owned; who the client is, by the server's word; NULL: unknown */
+	struct track *slots; /* owned; slots.h; NULL: nothing was asked for */
 	char *to; /* owned; raw `to` of the client's header until the server's header came */
 	struct prelude *prelude;       /* owned; of the lane s2c; NULL: nothing waits */
 	struct record_session *record; /* owned by the session; NULL: not recorded */

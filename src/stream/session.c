@@ -257,9 +257,17 @@ static int session_compress(void *ctx, const uint8_t *rest, size_t len)
 	return leg_compress(&s->leg[SESSION_SERVER], rest, len);
 }
 
+static void session_listed(void *ctx, const char *origin)
+{
+	struct session *s = ctx;
+
+	jobs_list(s->pool->jobs, origin);
+}
+
 const struct lane_ops session_lane_ops = { .emit = session_emit,
 					   .unhold = session_unhold,
-					   .compress = session_compress };
+					   .compress = session_compress,
+					   .listed = session_listed };
 
 /* Takes the newest configuration over, when nothing of the old one is in use. */
 static void session_renew(struct session *s)

@@ -70,7 +70,7 @@ bad=$(diff "$srcdir/doc/inset-rules.5" "${TMPDIR:-/tmp}/inset-rules.$$")
 rm -f "${TMPDIR:-/tmp}/inset-rules.$$"
 check "tables: doc/inset-rules.5 says what the tables of rules say (make rules-manual)" "$bad"
 
-for section in GLOBAL LOG LISTEN PROFILE FETCH SCALE CACHE WEB RECORD UPLOAD SERVICE LIMITS; do
+for section in GLOBAL LOG LISTEN PROFILE FETCH ORIGIN SCALE CACHE WEB RECORD UPLOAD SERVICE LIMITS; do
 	names=$(sed -n "s/^OPTION_$section(\"\([^\"]*\)\".*/\1/p" "$srcdir/src/conf/options.def")
 	twice=$(printf '%s\n' "$names" | sort | uniq -d)
 	check "tables: no option stands twice in $section" "$twice"

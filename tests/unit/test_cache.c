@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "media/host.h"
+#include "media/listed.h"
 #include "media/rate.h"
 #include "media/reply.h"
 #include "unit.h"
@@ -271,6 +272,26 @@ static void test_host_table_is_bounded(void **state UNUSED)
 	host_table_free(&t);
 }
 
+static void test_listed_is_bounded(void **state UNUSED)
+{
+	struct listed *l = listed_new();
+	char origin[32];
+	int i;
+
+	assert_false(listed_has(l, "http://0:80"));
+	for (i = 0; i <= LISTED_MAX; i++) {
+		snprintf(origin, sizeof(origin), "http://%d:80", i);
+		listed_add(l, origin);
+		listed_add(l, "http://0:80"); /* named again and again */
+		assert_true(listed_has(l, origin));
+	}
+	assert_true(listed_has(l, "http://0:80"));
+	assert_false(listed_has(l, "http://1:80"));
+	assert_true(listed_has(l, "http://2:80"));
+	assert_false(listed_has(l, "http://2:8"));
+	listed_free(&l);
+}
+
 static int feed(struct reply *r, const char *line)
 {
 	return reply_add(r, line, strlen(line));
@@ -511,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_host_asks_for_a_pause),
 		cmocka_unit_test(test_host_table_is_bounded),
+		cmocka_unit_test(test_listed_is_bounded),
 		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_reply_delimited),
 		cmocka_unit_test(test_reply_cache_control),

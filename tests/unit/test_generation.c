@@ -86,6 +86,13 @@ static void secrets_of_the_box(void **state UNUSED)
 	c->cache.redis = strdup("redis://:planted-password@h");
 	free(c->web.token);
 	c->web.token = strdup("planted-web-token");
+	assert_non_null(conf_add_origin(c));
+	free(c->origins[0].url);
+	c->origins[0].url = strdup("https://o.example");
+	free(c->origins[0].client_certificate);
+	c->origins[0].client_certificate = strdup("/etc/o.pem");
+	c->origins[0].pem = strdup("planted-origin");
+	c->fetch.cas = strdup("planted-cas");
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		buf_init(&b, GENERATION_MAX);
 		assert_int_equal(generation_print(c, rows[i].reader, &b), 0);
@@ -95,7 +102,13 @@ static void secrets_of_the_box(void **state UNUSED)
 		assert_int_equal(memmem(b.p, b.len, "planted-password", 16) != NULL, rows[i].redis);
 		assert_int_equal(memmem(b.p, b.len, "planted-web-token", 17) != NULL,
 				 rows[i].token);
+		assert_int_equal(memmem(b.p, b.len, "planted-origin", 14) != NULL, rows[i].redis);
+		assert_int_equal(memmem(b.p, b.len, "planted-cas", 11) != NULL, rows[i].redis);
 		assert_int_equal(generation_parse(b.p, b.len, &read, &msg), 0);
+		assert_int_equal(read->origins_n, 1);
+		assert_string_equal(read->origins[0].url, "https://o.example");
+		assert_int_equal(read->origins[0].pem != NULL, rows[i].redis);
+		assert_int_equal(read->fetch.cas != NULL, rows[i].redis);
 		assert_int_equal(read->upload.s3_key != NULL, rows[i].pem);
 		assert_int_equal(read->upload.key != NULL, rows[i].key);
 		assert_int_equal(read->upload.pem != NULL, rows[i].pem);
