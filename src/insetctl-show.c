@@ -13,7 +13,7 @@
 
 #include "insetctl.h"
 
-#define TEXTS 4
+#define TEXTS 16
 
 /* A member as text, safe to print; valid until TEXTS more have been asked for. */
 static const char *text_of(const json_t *o, const char *key)
@@ -173,7 +173,7 @@ static void print_session(const json_t *o)
 	const char *tls = text_of(o, "tls"), *jid = text_of(o, "jid");
 	char age[32], bytes[2][32], name[64], units[48], how[64];
 
-	print_age(number_of(o, "age"), age);
+	print_age(number_of(o, "age-ms") / 1000, age);
 	print_size(number_of(o, "bytes-c2s"), bytes[LANE_C2S]);
 	print_size(number_of(o, "bytes-s2c"), bytes[LANE_S2C]);
 	snprintf(how, sizeof(how), "%.40s%s%s", tls[0] ? tls : "clear", compressed ? "+zlib" : "",

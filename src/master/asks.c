@@ -77,6 +77,12 @@ static void note_problem(struct asks_row *r, const struct proc *p, const char *w
 		json_array_append_new(r->asked.problems, control_text(text));
 }
 
+static void note_silence(struct asks_row *r, const struct proc *p, const char *why)
+{
+	r->asked.silence = true;
+	note_problem(r, p, why, strlen(why));
+}
+
 /* Has everybody answered? Then it is over. */
 static void row_advance(struct asks_row *r)
 {
@@ -93,7 +99,6 @@ static void row_advance(struct asks_row *r)
 
 static void row_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-	static const char why[] = "did not answer in time";
 	struct asks_row *r = arg;
 	struct master *m = r->master;
 	size_t i;
@@ -101,7 +106,7 @@ static void row_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg
 	clock_update();
 	for (i = 0; i < m->procs_n; i++) {
 		if (r->due[i])
-			note_problem(r, &m->procs[i], why, sizeof(why) - 1);
+			note_silence(r, &m->procs[i], "did not answer in time");
 		r->due[i] = false;
 	}
 	row_advance(r);
@@ -151,7 +156,6 @@ static struct asks_row *row_new(struct master *m, uint64_t client, const struct 
 
 static void row_ask_all(struct asks_row *r)
 {
-	static const char why[] = "is not up";
 	struct master *m = r->master;
 	unsigned roles = ask_roles(r->asked.command);
 	size_t i;
@@ -165,7 +169,7 @@ static void row_ask_all(struct asks_row *r)
 			r->due[i] = true;
 			row_send(r, p); /* kills a child that does not read: its end is told */
 		} else {
-			note_problem(r, p, why, sizeof(why) - 1);
+			note_silence(r, p, "is not up");
 		}
 	}
 }
@@ -206,14 +210,16 @@ static void row_take_part(struct asks_row *r, json_t *o)
 	struct master *m = r->master;
 	uint64_t id = r->id, client = r->asked.client;
 
-	if (r->lost)
-		json_object_set_new(o, "lost", json_integer((json_int_t)r->lost));
+	uint64_t lost = r->lost + (uint64_t)json_integer_value(json_object_get(o, "lost"));
+
+	if (lost)
+		json_object_set_new(o, "lost", json_integer((json_int_t)lost));
 	if (control_say(m->control, client, o)) {
 		r = row_find(m, id); /* the client may have been closed, and this with it */
 		if (r)
 			r->lost = 0;
 	} else if ((r = row_find(m, id)) != NULL) {
-		r->lost++;
+		r->lost = lost + 1;
 	}
 }
 
@@ -272,7 +278,6 @@ int asks_on_answer(struct proc *p, struct ipc_in *in)
 
 void asks_on_exit(const struct proc *p)
 {
-	static const char why[] = "ended meanwhile";
 	struct master *m = p->master;
 	size_t i;
 
@@ -283,7 +288,7 @@ void asks_on_exit(const struct proc *p)
 			continue;
 		r->due[p - m->procs] = false;
 		if (r->done)
-			note_problem(r, p, why, sizeof(why) - 1);
+			note_silence(r, p, "ended meanwhile");
 		row_advance(r);
 	}
 }

@@ -25,6 +25,7 @@ struct asked {
 	enum ask_order order;
 	json_t *answers;  /* array of objects, each with "process" */
 	json_t *problems; /* array of texts: who did not answer, and why */
+	bool silence;     /* somebody did not answer at all, rather than refuse */
 };
 
 /* All answers that will come are there; answers and problems are borrowed. */

@@ -57,14 +57,14 @@ static void ask(struct master *m, uint64_t client, const struct ask *q, unsigned
 		refuse(m, client, "too much is being asked already", true);
 }
 
-/* Nobody at all has answered: refused. */
+/* There is no answer at all: refused. */
 static bool refuse_silence(struct master *m, const struct asked *asked)
 {
 	if (json_array_size(asked->answers))
 		return false;
-	control_answer(
-		m->control, asked->client,
-		json_pack("{s:b, s:b, s:O}", "ok", 0, "fault", 1, "problems", asked->problems));
+	control_answer(m->control, asked->client,
+		       json_pack("{s:b, s:b, s:O}", "ok", 0, "fault", asked->silence, "problems",
+				 asked->problems));
 	return true;
 }
 
@@ -101,7 +101,7 @@ static json_int_t weight(const json_t *session, enum ask_order order)
 {
 	switch (order) {
 	case ASK_ORDER_AGE:
-		return number_of(session, "age");
+		return number_of(session, "age-ms");
 	case ASK_ORDER_BYTES:
 		return number_of(session, "bytes-c2s") + number_of(session, "bytes-s2c");
 	case ASK_ORDER_HELD:
@@ -292,9 +292,6 @@ static void run_trace(struct master *m, uint64_t client, const json_t *request)
 		refuse(m, client, "jid is missing, or none", false);
 		return;
 	}
-	/* Said first: from here on the client is one that waits for parts. */
-	if (!control_say(m->control, client, json_pack("{s:s}", "stage", "begins")))
-		return;
 	if (asks_stream(m, client, &q))
 		refuse(m, client, "too much is being asked already", true);
 }

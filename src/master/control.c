@@ -146,9 +146,12 @@ static struct client *client_find(struct control *ctl, uint64_t id)
 bool control_say(struct control *ctl, uint64_t client, json_t *part)
 {
 	struct client *c = client_find(ctl, client);
-	bool takes = c && part && c->waiting && c->out.len < BACKLOG_MAX &&
-		     json_object_set_new(part, "more", json_true()) == 0;
+	bool takes = false;
 
+	if (c && c->ended) /* who wants a stream stays: it may be for ever */
+		client_close(c);
+	else if (c && part && c->waiting && c->out.len < BACKLOG_MAX)
+		takes = json_object_set_new(part, "more", json_true()) == 0;
 	if (takes) {
 		c->streaming = true;
 		client_say(c, part);

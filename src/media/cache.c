@@ -38,13 +38,14 @@ struct cache {
 	struct list contents[BUCKETS];
 };
 
-/* What the keys of a URL begin with. */
+/* What the keys of a URL begin with: no plain digest of it, since keys are seen by Redis. */
 static int url_sum(const char *url, uint8_t out[HASH_SHA256_LEN])
 {
+	static const char what[] = "inset url ";
 	struct hash *h = hash_sha256_new();
 	int rc = ERR_NOMEM;
 
-	if (h && hash_update(h, url, strlen(url)) == 0)
+	if (h && hash_update(h, what, sizeof(what)) == 0 && hash_update(h, url, strlen(url)) == 0)
 		rc = hash_final(h, out);
 	hash_free(&h);
 	return rc;

@@ -27,12 +27,14 @@ struct fifo_entry {
 	char *from;                  /* owned; the stanza's own from, if needed */
 	struct fifo_entry *next_job; /* for the job table */
 	uint64_t job;                /* id of the job it waits for; 0: none */
+	uint32_t traced;             /* number for tracing.h; 0: it is not */
 	int64_t since;               /* held from */
 	int64_t deadline;
 	bool waiting;
 	bool edited; /* unit has the bytes that leave */
 	bool cached_only;
 	bool is_span;
+	uint8_t traced_by; /* tracing.h */
 };
 
 struct fifo {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "stream/record.h"
+#include "stream/tracing.h"
 #include "xmpp/ns.h"
 
 #define HOLD_PIECES 8
@@ -159,6 +160,8 @@ static void lane_resolved(struct fifo_entry *e)
 	e->waiting = false;
 	counter_dec(METRIC_HELD_UNITS);
 	counter_observe(HISTOGRAM_HOLD, (uint64_t)(clock_now() - e->since));
+	if (UNLIKELY(e->traced))
+		tracing_leaves(e);
 	l->both->ops->unhold(l->both->ctx, e);
 	if (!e->edited)
 		chain_unit_free(&e->unit);
@@ -206,8 +209,14 @@ static void lane_take_result(struct fifo_entry *e, enum chain_result r)
 
 void lane_result(struct fifo_entry *e, const struct job_result *r)
 {
+	bool traced = e->waiting && UNLIKELY(e->traced);
+
+	if (traced)
+		tracing_result(e, r);
 	if (e->waiting)
 		lane_take_result(e, chain_unit_result(e->unit, r));
+	if (traced)
+		tracing_done(); /* e may be gone */
 }
 
 void lane_give_up(struct fifo_entry *e)

@@ -26,6 +26,7 @@
 #include "stream/learn.h"
 #include "stream/record.h"
 #include "stream/slots.h"
+#include "stream/tracing.h"
 #include "xmpp/ns.h"
 
 #define FEED_PIECES 8
@@ -159,10 +160,14 @@ static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
 	in.max_final = lane_max_final(l);
 	in.cached_only = e->cached_only;
 	in.host_unit = e;
+	if (UNLIKELY(tracing_on != NULL))
+		tracing_take(e);
 	e->waiting = true; /* a job may be started for it from now on */
 	r = chain_run(l->both->chain, &in, &e->unit);
 	e->waiting = r == CHAIN_WAIT;
 	e->edited = r == CHAIN_EDITED;
+	if (UNLIKELY(e->traced))
+		tracing_judged(e, r);
 	if (r == CHAIN_PASS) {
 		fifo_entry_free(&e);
 		return false;
@@ -344,6 +349,8 @@ static void feed_kept_unit(struct feed *x)
 		p = stripped.p;
 		len = stripped.len;
 	}
+	if (UNLIKELY(tracing_on != NULL))
+		tracing_seen(l, p, len);
 	if (l->wanted &&
 	    (l->awaited || chain_has_needle(b->chain, (enum lane_dir)l->dir, kind, p, len)) &&
 	    lane_may_read(l, len) && feed_filter(x, p, len))
@@ -352,6 +359,8 @@ static void feed_kept_unit(struct feed *x)
 		feed_put_instead(x, &stripped);
 	else
 		feed_put_kept(x); /* as it came; if it is in the chunk, with the run */
+	if (UNLIKELY(tracing_on != NULL))
+		tracing_passed(l);
 	buf_fini(&stripped);
 }
 
@@ -612,6 +621,8 @@ static void feed_on_end(struct feed *x)
 		feed_kept_unit(x);
 	else if (l->mode == LANE_CHILD) /* an iq without a child */
 		feed_put_kept(x);
+	else if (UNLIKELY(tracing_on != NULL) && l->kind == UNIT_MESSAGE)
+		tracing_through(l);
 	l->mode = LANE_BETWEEN;
 	if (!x->rc)
 		feed_unit_ended(x);

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "rule/fold.h"
 #include "stream/record.h"
+#include "stream/tracing.h"
 #include "xmpp/jid.h"
 
 #define LISTENERS_MAX 256
@@ -124,7 +125,7 @@ static void put_session(struct jtext *j, const struct session *s)
 	jtext_str(j, "state", session_state_name((enum session_state)s->state));
 	jtext_str(j, "client", from);
 	jtext_str(j, "jid", s->lanes.jid);
-	jtext_int(j, "age", (clock_now() - s->since) / 1000);
+	jtext_int(j, "age-ms", clock_now() - s->since);
 	jtext_str(j, "tls", client->tls && !client->securing ? tls_version(client->tls) : NULL);
 	jtext_bool(j, "compressed", s->lanes.compressed);
 	jtext_bool(j, "opaque", s->lanes.opaque);
@@ -245,7 +246,10 @@ void proxy_on_ask(const struct pool *pool, const struct ask *a)
 		tell_status(pool, a->id);
 		return;
 	case ASK_TRACE:
+		tracing_start(a);
+		return;
 	case ASK_TRACE_STOP:
+		tracing_stop(a->id);
 		return;
 	case ASK_CACHE:
 	case ASK_CACHE_FLUSH:

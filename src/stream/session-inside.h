@@ -10,7 +10,7 @@
 
 extern const struct lane_ops session_lane_ops;
 int64_t session_wall_clock(void *ctx);
-extern const struct rule_env session_rule_env;
+extern struct rule_env session_rule_env;
 bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job) MUSTCHECK;
 void session_keep(void *ctx, const struct job_keep *k);
 

@@ -20,6 +20,7 @@
 #include "stream/pool.h"
 #include "stream/record.h"
 #include "stream/session-inside.h"
+#include "stream/tracing.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
 
@@ -453,9 +454,12 @@ static bool rule_rate(void *ctx UNUSED, uint64_t key, uint32_t count, uint32_t p
 	return rates_has(key, count, per_ms, clock_us(), take);
 }
 
-const struct rule_env session_rule_env = { .now_us = rule_now,
-					   .wall = rule_wall,
-					   .rate = rule_rate };
+struct rule_env session_rule_env = { .now_us = rule_now, .wall = rule_wall, .rate = rule_rate };
+
+void session_trace_rules(void (*fn)(void *ctx, const struct rule_step *step))
+{
+	session_rule_env.trace = fn;
+}
 
 bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 {
@@ -464,6 +468,7 @@ bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 	const struct conf_rate *rate = &s->lanes.conf->limits.per_sender;
 	struct job full = *job;
 	int64_t left = e->deadline - clock_now();
+	bool sent;
 
 	full.deadline_ms = (uint32_t)MAX_OF(left, 1);
 	full.cached_only = job->cached_only || e->cached_only;
@@ -474,7 +479,10 @@ bool session_start_job(void *ctx, struct filter_unit *u, const struct job *job)
 			(uint32_t)MAX_OF(1, (uint64_t)rate->count * 60000 / rate->per_ms);
 		full.rate_burst = MAX_OF(1, rate->count / 2);
 	}
-	return jobs_start(s->pool->jobs, e, &full);
+	sent = jobs_start(s->pool->jobs, e, &full);
+	if (UNLIKELY(e->traced))
+		tracing_job(e, &full, sent);
+	return sent;
 }
 
 void session_keep(void *ctx, const struct job_keep *k)

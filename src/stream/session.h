@@ -86,6 +86,9 @@ void session_free(struct session **s);
 /* "open" ... */
 const char *session_state_name(enum session_state state);
 
+/* From now on rules tell what they do; NULL: they do not. */
+void session_trace_rules(void (*fn)(void *ctx, const struct rule_step *step));
+
 /* Its state has lasted for long enough? Then acts. */
 bool session_check_timeout(struct session *s);
 /* The deadline of a lane's head has come. */
