@@ -23,7 +23,7 @@
 
 #define ANSWER_MAX  (4 * 1024 * 1024)
 #define PATIENCE_MS 30000
-#define DRAIN_MS    1000 /* between looks at what is left */
+#define DRAIN_MS    500 /* between looks at what is left */
 
 enum { NO_END = -1 };
 

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/jtext.h"
 
 #define LOG_LINE_MAX 2048
+#define LOG_ROOM     (2 * LOG_LINE_MAX + 256)
 
 static struct {
 	char who[32];
@@ -62,8 +64,8 @@ bool log_is_on(enum log_level level)
 	return level <= log_to.level;
 }
 
-/* Control characters and, for JSON, quotes and backslashes become escapes. */
-static void log_escape(char *out, size_t room, const char *in, bool json)
+/* Control characters become escapes. */
+static void log_escape(char *out, size_t room, const char *in)
 {
 	size_t n = 0;
 
@@ -72,44 +74,130 @@ static void log_escape(char *out, size_t room, const char *in, bool json)
 
 		if (c < 0x20 || c == 0x7f)
 			n += (size_t)snprintf(out + n, room - n, "\\u%04x", c);
-		else if (json && (c == '"' || c == '\\'))
-			n += (size_t)snprintf(out + n, room - n, "\\%c", c);
 		else
 			out[n++] = (char)c;
 	}
 	out[n] = '\0';
 }
 
+/* Length of the " key=value" that at begins with; 0: it is none. Quoted values end at a quote. */
+static size_t log_member(const char *at, size_t *key_out, const char **value_out, size_t *len_out)
+{
+	size_t key = at[0] == ' ' ? strspn(at + 1, "abcdefghijklmnopqrstuvwxyz0123456789-_") : 0;
+	const char *value = at + 1 + key + 1, *end;
+
+	if (!key || at[1 + key] != '=')
+		return 0;
+	if (*value == '"') {
+		for (end = strchr(++value, '"'); end && end[1] != ' ' && end[1] != '\0';)
+			end = strchr(end + 1, '"');
+		if (!end)
+			return 0;
+		*len_out = (size_t)(end++ - value);
+	} else {
+		*len_out = strcspn(value, " ");
+		end = value + *len_out;
+	}
+	*key_out = key;
+	*value_out = value;
+	return (size_t)(end - at);
+}
+
+/* Where the members begin: from there to the line's end there is nothing else. */
+static const char *log_members(const char *line)
+{
+	const char *at, *value;
+	size_t key, len, n;
+
+	for (at = strchr(line, ' '); at; at = strchr(at + 1, ' ')) {
+		const char *end = at;
+
+		while ((n = log_member(end, &key, &value, &len)))
+			end += n;
+		if (*end == '\0')
+			return at;
+	}
+	return line + strlen(line);
+}
+
+/* The sentence, and its members as an object of their own: no name of theirs can hide another. */
+static void log_print_json(struct jtext *j, const char *stamp, const char *who,
+			   enum log_level level, const char *line)
+{
+	const char *at = log_members(line), *value;
+	char key[64];
+	size_t key_len, len, n;
+
+	jtext_open(j, NULL, '{');
+	if (stamp)
+		jtext_str(j, "time", stamp);
+	jtext_str(j, "level", level_names[level]);
+	jtext_str(j, "process", who);
+	jtext_strn(j, "text", line, (size_t)(at - line));
+	if (*at) {
+		jtext_open(j, "with", '{');
+		for (; (n = log_member(at, &key_len, &value, &len)); at += n) {
+			snprintf(key, sizeof(key), "%.*s", (int)key_len, at + 1);
+			jtext_strn(j, key, value, len);
+		}
+		jtext_close(j, '}');
+	}
+	jtext_close(j, '}');
+}
+
+/* A whole line for people or for programs; stamp NULL: somebody else says when. */
+static size_t log_print(char *out, size_t room, const char *stamp, const char *who,
+			enum log_level level, const char *line)
+{
+	char escaped[LOG_LINE_MAX];
+	struct jtext j;
+	int n = 0;
+
+	if (log_to.format == LOG_FORMAT_JSON) {
+		jtext_init(&j, room - 2);
+		log_print_json(&j, stamp, who, level, line);
+		if (!j.error) {
+			memcpy(out, j.b.p, j.b.len);
+			n = (int)j.b.len;
+		}
+		jtext_fini(&j);
+		out[n] = '\0';
+		if (n)
+			return (size_t)n;
+	}
+	log_escape(escaped, sizeof(escaped), line);
+	if (stamp)
+		n = snprintf(out, room, "%s %s %s: %s", stamp, level_names[level], who, escaped);
+	else
+		n = snprintf(out, room, "%s: %s", who, escaped);
+	return MIN_OF((size_t)n, room - 1);
+}
+
 static void log_to_stderr(const char *who, enum log_level level, const char *line)
 {
-	char text[LOG_LINE_MAX + 64], escaped[LOG_LINE_MAX], stamp[32];
-	bool json = log_to.format == LOG_FORMAT_JSON;
+	char text[LOG_ROOM], stamp[48];
 	struct timeval tv;
 	struct tm tm;
-	int n;
+	size_t n;
 
 	gettimeofday(&tv, NULL);
 	gmtime_r(&tv.tv_sec, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	log_escape(escaped, sizeof(escaped) - 64, line, json);
-	n = snprintf(text, sizeof(text),
-		     json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"process\":\"%s\",\"text\":"
-			    "\"%s\"}\n"
-			  : "%s.%03dZ %s %s: %s\n",
-		     stamp, (int)(tv.tv_usec / 1000), level_names[level], who, escaped);
-	n = MIN_OF(n, (int)sizeof(text) - 1);
-	if (write(STDERR_FILENO, text, (size_t)n) == -1)
+	n = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(stamp + n, sizeof(stamp) - n, ".%03dZ", (int)(tv.tv_usec / 1000));
+	n = log_print(text, sizeof(text) - 1, stamp, who, level, line);
+	text[n] = '\n';
+	if (write(STDERR_FILENO, text, n + 1) == -1)
 		return; /* nowhere left to say it */
 }
 
 void log_relay(const char *who, enum log_level level, const char *line)
 {
 	int saved = errno;
-	char escaped[LOG_LINE_MAX];
+	char text[LOG_ROOM];
 
 	if (log_to.target == LOG_TARGET_SYSLOG) {
-		log_escape(escaped, sizeof(escaped), line, false);
-		syslog(syslog_levels[level], "%s: %s", who, escaped);
+		(void)log_print(text, sizeof(text), NULL, who, level, line);
+		syslog(syslog_levels[level], "%s", text);
 	} else {
 		log_to_stderr(who, level, line);
 	}

@@ -136,18 +136,27 @@ void master_notify_status(struct master *m)
 /* One line that says what runs: the first thing to look for in a log. */
 static void log_up(const struct master *m)
 {
-	char listeners[1024] = "";
+	char listeners[512] = "", versions[1024] = "";
 	size_t i, n = 0;
 
 	for (i = 0; i < m->conf->listens_n && n < sizeof(listeners); i++)
 		n += (size_t)snprintf(listeners + n, sizeof(listeners) - n, "%s%s=%s->%s",
 				      i ? "," : "", m->conf->listens[i].name,
 				      m->conf->listens[i].bind.v[0], m->conf->listens[i].upstream);
+	/* One of each role says it for all. */
+	for (i = 0, n = 0; i < m->procs_n && n < sizeof(versions); i++)
+		if (m->procs[i].versions[0] && m->procs[i].index == 0)
+			n += (size_t)snprintf(versions + n, sizeof(versions) - n, " %s=\"%.200s\"",
+					      role_name(m->procs[i].role), m->procs[i].versions);
 	log_notice("up version=%s pid=%d workers=%u listeners=%s libevent=%s max-bytes=%llu "
-		   "cache=%llu descriptors=%llu",
+		   "cache=%llu max-pixels=%llu sessions=%llu per-address=%llu descriptors=%llu%s",
 		   PACKAGE_VERSION, (int)getpid(), m->workers, listeners, event_get_version(),
 		   (unsigned long long)m->conf->fetch.max_bytes,
-		   (unsigned long long)m->conf->cache.memory, (unsigned long long)m->descriptors);
+		   (unsigned long long)m->conf->cache.memory,
+		   (unsigned long long)m->conf->scale.max_pixels,
+		   (unsigned long long)m->conf->limits.sessions,
+		   (unsigned long long)m->conf->limits.per_address,
+		   (unsigned long long)m->descriptors, versions);
 	for (i = 0; i < m->procs_n; i++)
 		if (m->procs[i].pid)
 			log_info("%s pid=%d %s", m->procs[i].name, (int)m->procs[i].pid,

@@ -229,7 +229,8 @@ static int on_commit(void)
 			log_error("cannot accept clients listener=%s", proxy.live->v[i].name);
 			return ERR_NOMEM;
 		}
-	snprintf(versions, sizeof(versions), "libevent=%s", event_get_version());
+	snprintf(versions, sizeof(versions), "libevent=%s openssl=%s libxml2=%s zlib=%s",
+		 event_get_version(), tls_library(), outline_library(), zstream_library());
 	child_ready(versions);
 	return 0;
 }

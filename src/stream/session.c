@@ -28,6 +28,9 @@
 /* For the last bytes, and for the peer to read them before the socket goes. */
 #define CLOSING_MS 2000
 
+#define ENDS_REASONS  32  /* of sessions, that are told apart in the log */
+#define ENDS_A_MINUTE 300 /* lines for each; the next one counts those left out */
+
 #define S(name) (1u << SESSION_##name)
 static const struct {
 	const char *name;
@@ -63,6 +66,37 @@ static bool session_relays(const struct session *s)
 
 /* --- the end --------------------------------------------------------------------------- */
 
+/* Each reason has a limit of its own, so that none hides another. */
+static struct log_limit *limit_of(const char *reason)
+{
+	static struct {
+		const char *reason;
+		struct log_limit limit;
+	} rows[ENDS_REASONS];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows) - 1 && rows[i].reason; i++)
+		if (rows[i].reason == reason || strcmp(rows[i].reason, reason) == 0)
+			break;
+	rows[i].reason = reason; /* the last row is for all that found no place */
+	return &rows[i].limit;
+}
+
+static void session_log_end(const struct session *s)
+{
+	unsigned dropped;
+
+	if (!log_is_on(LOG_LEVEL_INFO) ||
+	    !log_limit_ok(limit_of(s->reason), ENDS_A_MINUTE, &dropped))
+		return;
+	log_info("session closed sess=%06llx listener=%s reason=\"%s\" age=%llds in=%llu out=%llu "
+		 "dropped=%u",
+		 (unsigned long long)s->id, s->lanes.listen->name, s->reason,
+		 (long long)(clock_now() - s->since) / 1000,
+		 (unsigned long long)s->leg[SESSION_CLIENT].received,
+		 (unsigned long long)s->leg[SESSION_SERVER].received, dropped);
+}
+
 void session_end(struct session *s, const char *reason)
 {
 	struct leg *client = &s->leg[SESSION_CLIENT], *server = &s->leg[SESSION_SERVER];
@@ -80,9 +114,7 @@ void session_end(struct session *s, const char *reason)
 	}
 	session_set_state(s, SESSION_CLOSED);
 	counter_inc(s->outcome);
-	log_info("session closed sess=%06llx reason=\"%s\" age=%llds in=%llu out=%llu",
-		 (unsigned long long)s->id, s->reason, (long long)(clock_now() - s->since) / 1000,
-		 (unsigned long long)client->received, (unsigned long long)server->received);
+	session_log_end(s);
 }
 
 /* A stream header of our own, for a client that has had none. */

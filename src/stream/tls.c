@@ -387,6 +387,11 @@ void tls_close_notify(struct tls *t)
 		ERR_clear_error();
 }
 
+const char *tls_library(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION_STRING);
+}
+
 const char *tls_version(const struct tls *t)
 {
 	return SSL_get_version(t->ssl);

@@ -17,6 +17,9 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+/* The version of OpenSSL. */
+const char *tls_library(void);
+
 struct tls_context;
 struct tls;
 

@@ -186,3 +186,8 @@ size_t zstream_memory(const struct zstream *z)
 {
 	return sizeof(*z) + z->memory + z->waits.cap;
 }
+
+const char *zstream_library(void)
+{
+	return zlibVersion();
+}

@@ -31,6 +31,9 @@
 #define ZSTREAM_MEMORY 5  /* zlib's memLevel */
 #define ZSTREAM_COST   (100 * 1024)
 
+/* The version of zlib. */
+const char *zstream_library(void);
+
 struct zstream;
 
 /* waits_max: bytes that may wait to be inflated. NULL when out of memory. */

@@ -399,6 +399,11 @@ static void say_nothing(void *user UNUSED, const char *text UNUSED, ...)
 {
 }
 
+const char *outline_library(void)
+{
+	return LIBXML_DOTTED_VERSION;
+}
+
 void outline_setup(void)
 {
 	xmlInitParser();

@@ -69,5 +69,8 @@ const char *outline_attr(const struct outline *o, int element, const char *ns, c
 int outline_attr_range(const struct outline *o, int element, const char *name, size_t *at_out,
 		       size_t *len_out) MUSTCHECK;
 
+/* The version of libxml2. */
+const char *outline_library(void);
+
 /* Call once per process before the first parse (silences libxml2, forbids loading). */
 void outline_setup(void);

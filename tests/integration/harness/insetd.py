@@ -104,7 +104,7 @@ class Insetd:
                 raise
 
     def _ready(self):
-        return ' up version=' in self.log() and self.metric('inset_scaler_formats') > 0
+        return (' up version=' in self.log() or '"text":"up"' in self.log()) and self.metric('inset_scaler_formats') > 0
 
     @property
     def pid(self):
