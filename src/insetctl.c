@@ -48,9 +48,15 @@ static int usage(const char *what)
 	return EXIT_USAGE;
 }
 
+/* The completions read these lines: what it is, two spaces at least, what it does. */
+static void print_row(const char *left, const char *text)
+{
+	printf("  %-36s  %s\n", left, text);
+}
+
 static void print_help(void)
 {
-	char left[64];
+	char left[64], text[128];
 	int i;
 
 	printf("usage: insetctl [OPTION]... COMMAND [ARGUMENT]\n"
@@ -60,7 +66,7 @@ static void print_help(void)
 	for (i = 0; i < COMMAND_COUNT; i++) {
 		snprintf(left, sizeof(left), "%s %s", command_rows[i].words,
 			 command_rows[i].arguments);
-		printf("  %-20s %s\n", left, command_rows[i].text);
+		print_row(left, command_rows[i].text);
 	}
 	printf("\nOptions:\n");
 	for (i = 0; i < OPTION_COUNT; i++) {
@@ -71,8 +77,9 @@ static void print_help(void)
 			snprintf(letter, sizeof(letter), "-%c, ", option_rows[i].letter);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, option_rows[i].name,
 			 value ? " " : "", value ? value : "");
-		printf("  %-26s %s%s%s\n", left, commands, commands[0] ? ": " : "",
-		       option_rows[i].text);
+		snprintf(text, sizeof(text), "%s%s%s", commands, commands[0] ? ": " : "",
+			 option_rows[i].text);
+		print_row(left, text);
 	}
 }
 

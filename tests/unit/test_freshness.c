@@ -183,12 +183,13 @@ static struct peek peek_cut(enum picture_format f, const uint8_t *p, size_t len,
 	return k;
 }
 
+/* Up to BMP: the formats of libheif tell nothing in a fixed place, their decoder judges them. */
 static void sizes_of_samples_however_they_are_cut(void **state UNUSED)
 {
 	enum picture_format f;
 	size_t cut;
 
-	for (f = PICTURE_JPEG; f < PICTURE_FORMAT_COUNT; f++)
+	for (f = PICTURE_JPEG; f <= PICTURE_BMP; f++)
 		for (cut = 1; cut <= samples[f].len; cut++) {
 			struct peek k = peek_cut(f, samples[f].p, samples[f].len, cut);
 
@@ -278,7 +279,7 @@ static void bodies_end_early(void **state UNUSED)
 	enum picture_format f;
 	int rc;
 
-	for (f = PICTURE_JPEG; f < PICTURE_FORMAT_COUNT; f++) {
+	for (f = PICTURE_JPEG; f <= PICTURE_BMP; f++) {
 		size_t n = bytes_taken(samples[f].p, samples[f].len, &tight, &rc);
 
 		assert_int_equal(rc, ERR_TOO_BIG);
