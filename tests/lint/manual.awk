@@ -87,6 +87,7 @@ BEGIN {
 	types["BIND"] = types["SERVERS"] = "list of addresses"
 	types["BIND_LOCAL"] = "list of loopback addresses"
 	types["ORIGINS"] = "list of origins"
+	types["ORIGIN"] = "origin"
 	types["NETWORKS"] = "list of networks"
 }
 
@@ -108,6 +109,8 @@ mode == "settings" && /^\.S[sh] / {
 		section = "listen"
 	else if ($0 == ".Ss Groups in profiles")
 		section = "profile"
+	else if ($0 == ".Ss Groups in fetch.origins")
+		section = "origin"
 	else if ($0 == ".Ss Groups in upload.services")
 		section = "service"
 	next
@@ -173,8 +176,9 @@ mode == "metrics" && inside && /^\.It Ic inset_/ {
 # data/inset.conf: what "#" takes out of the file is the default; where that is empty it may be an example.
 mode == "sample" && /^[a-z0-9]+ = [{(]/ { section = $1 == "profiles" ? "profile" : $1 }
 mode == "sample" && /^}/ { section = "" }
+mode == "sample" && /^\t#origins = / { section = "origin" }
 mode == "sample" && /^\t#services = / { section = "service" }
-mode == "sample" && /^\t#\)/ { section = "upload" }
+mode == "sample" && /^\t#\)/ { section = section == "origin" ? "fetch" : "upload" }
 mode == "sample" && /^[ \t#]*[a-z][a-z0-9-]* = / && !/= [{(]/ {
 	line = $0
 	sub(/^[ \t#]*/, "", line)
