@@ -70,13 +70,6 @@ int cache_key_make(struct cache_key *key, const char *url, const struct job *j)
 	return rc;
 }
 
-bool cache_key_is_of(const struct cache_key *key, const char *url)
-{
-	uint8_t sum[HASH_SHA256_LEN];
-
-	return url_sum(url, sum) == 0 && memcmp(key->sum, sum, CACHE_KEY_URL) == 0;
-}
-
 int cache_content_key_make(struct cache_key *key, const uint8_t sha256[HASH_SHA256_LEN],
 			   const struct job *j)
 {

@@ -75,8 +75,6 @@ void cache_flush(struct cache *c);
  */
 bool cache_purge_one(struct cache *c, const char *url, struct cache_key *key_out,
 		     uint8_t cid_out[HASH_SHA1_LEN], bool *has_cid_out) MUSTCHECK;
-/* Is this a key of the URL? */
-bool cache_key_is_of(const struct cache_key *key, const char *url);
 
 size_t cache_bytes(const struct cache *c);
 size_t cache_entries(const struct cache *c);

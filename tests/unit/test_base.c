@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -371,6 +372,118 @@ static void log_levels_and_limits(void **state UNUSED)
 	assert_int_equal(dropped, 2);
 }
 
+/* What stands on standard error while fn runs, without the line's end. */
+static char said[8192];
+
+static void say(void (*fn)(void))
+{
+	int fd = memfd_create("stderr", 0), old = dup(STDERR_FILENO);
+	ssize_t n;
+
+	assert_true(fd != -1 && old != -1 && dup2(fd, STDERR_FILENO) != -1);
+	fn();
+	assert_true(dup2(old, STDERR_FILENO) != -1);
+	n = pread(fd, said, sizeof(said) - 1, 0);
+	assert_true(n > 0 && said[n - 1] == '\n');
+	said[n - 1] = '\0';
+	close(fd);
+	close(old);
+}
+
+static const char *line_to_say;
+
+static void say_line(void)
+{
+	log_relay("proxy/0", LOG_LEVEL_NOTICE, line_to_say);
+}
+
+static void log_json(void **state UNUSED)
+{
+	static const char *const rows[][2] = {
+		{ "up", "\"text\":\"up\"}" },
+		{ "up version=1 x=\"a b\"",
+		  "\"text\":\"up\",\"with\":{\"version\":\"1\",\"x\":\"a b\"}}" },
+		{ "it says a=b and more", "\"text\":\"it says a=b and more\"}" },
+		{ "evil\n\"}\x01\xff", "\"text\":\"evil\\u000a\\\"}\\u0001?\"}" },
+		{ "odd x=\"1", "\"text\":\"odd x=\\\"1\"}" },
+		{ "odd x=\"1\"2\" y=", "\"with\":{\"x\":\"1\\\"2\",\"y\":\"\"}}" },
+	};
+	size_t i;
+
+	log_open("test", LOG_TARGET_STDERR, LOG_FORMAT_JSON);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		line_to_say = rows[i][0];
+		say(say_line);
+		assert_null(strchr(said, '\n'));
+		assert_non_null(strstr(said, "\"level\":\"notice\",\"process\":\"proxy/0\","));
+		assert_non_null(strstr(said, rows[i][1]));
+	}
+	log_open("test", LOG_TARGET_STDERR, LOG_FORMAT_TEXT);
+	line_to_say = "evil\nline x=1";
+	say(say_line);
+	assert_non_null(strstr(said, "Z notice proxy/0: evil\\u000aline x=1"));
+}
+
+/* A line as long as may be, of what grows most. */
+static void log_long(void **state UNUSED)
+{
+	static char line[2048];
+
+	memset(line, '\x01', sizeof(line) - 1);
+	line_to_say = line;
+	log_open("test", LOG_TARGET_STDERR, LOG_FORMAT_JSON);
+	say(say_line);
+	assert_null(strchr(said, '\n'));
+	log_open("test", LOG_TARGET_STDERR, LOG_FORMAT_TEXT);
+	say(say_line);
+	assert_null(strchr(said, '\n'));
+}
+
+/* In place of the C library's, whose header would give a fortified one. */
+static int syslog_priority;
+static char syslog_text[4096];
+
+static void note_syslog(int priority, const char *fmt, va_list ap)
+{
+	syslog_priority = priority;
+	vsnprintf(syslog_text, sizeof(syslog_text), fmt, ap);
+}
+
+void syslog(int priority, const char *fmt, ...);
+void syslog(int priority, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note_syslog(priority, fmt, ap);
+	va_end(ap);
+}
+
+void __syslog_chk(int priority, int flag, const char *fmt, ...);
+void __syslog_chk(int priority, int flag UNUSED, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	note_syslog(priority, fmt, ap);
+	va_end(ap);
+}
+
+static void log_syslog(void **state UNUSED)
+{
+	log_open("test", LOG_TARGET_SYSLOG, LOG_FORMAT_TEXT);
+	log_relay("media", LOG_LEVEL_ERROR, "50%s off\nx=1");
+	assert_int_equal(syslog_priority, 3); /* LOG_ERR */
+	assert_string_equal(syslog_text, "media: 50%s off\\u000ax=1");
+	log_open("test", LOG_TARGET_SYSLOG, LOG_FORMAT_JSON);
+	log_relay("media", LOG_LEVEL_DEBUG, "up x=1");
+	assert_int_equal(syslog_priority, 7); /* LOG_DEBUG */
+	assert_string_equal(syslog_text,
+			    "{\"level\":\"debug\",\"process\":\"media\",\"text\":\"up\","
+			    "\"with\":{\"x\":\"1\"}}");
+	log_open("test", LOG_TARGET_STDERR, LOG_FORMAT_TEXT);
+}
+
 static void err_names(void **state UNUSED)
 {
 	struct err_msg msg = { "" };
@@ -456,6 +569,9 @@ int main(void)
 		cmocka_unit_test(turns_are_measured),
 		cmocka_unit_test(stalls_are_counted_by_role),
 		cmocka_unit_test(log_levels_and_limits),
+		cmocka_unit_test(log_json),
+		cmocka_unit_test(log_long),
+		cmocka_unit_test(log_syslog),
 		cmocka_unit_test(err_names),
 		cmocka_unit_test(pictures_by_name_and_magic),
 		cmocka_unit_test(tally_adds_up_over_processes),

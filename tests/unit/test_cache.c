@@ -480,6 +480,119 @@ static void test_cid_is_found_for_its_owner(void **state UNUSED)
 }
 
 /* The bytes that are published may be those of an entry that has to leave for it. */
+/* One URL under several profiles, among others: what a purge finds. */
+static void test_purge(void **state UNUSED)
+{
+	struct cache *c = cache_new(1 << 20);
+	struct cache_key keys[3], key, other = key_of("http://b/", 128);
+	struct job_result r = result_of((const uint8_t *)"abc", 3), no = { .status = JOB_HTTP },
+			  got;
+	uint8_t cid[HASH_SHA1_LEN], want[HASH_SHA1_LEN];
+	bool has_cid;
+	size_t i, cids = 0;
+
+	clock_fake(1000);
+	for (i = 0; i < 3; i++) {
+		keys[i] = key_of("http://a/", (uint16_t)(100 + i));
+		cache_store(c, &keys[i], i == 2 ? &no : &r, 60000);
+		assert_memory_equal(keys[i].sum, keys[0].sum, CACHE_KEY_URL);
+		assert_true(!i || memcmp(&keys[i], &keys[0], sizeof(key)) != 0);
+	}
+	cache_store(c, &other, &r, 60000);
+	assert_int_equal(hash_sha1(r.bytes, r.len, want), 0);
+	assert_false(cache_purge_one(c, "http://a", &key, cid, &has_cid));
+	for (i = 0; i < 3; i++) {
+		assert_true(cache_purge_one(c, "http://a/", &key, cid, &has_cid));
+		assert_memory_equal(key.sum, keys[0].sum, CACHE_KEY_URL);
+		cids += has_cid;
+		assert_true(!has_cid || memcmp(cid, want, sizeof(cid)) == 0);
+	}
+	assert_int_equal(cids, 2);
+	assert_false(cache_purge_one(c, "http://a/", &key, cid, &has_cid));
+	assert_true(cache_find(c, &other, &got));
+	assert_int_equal(cache_entries(c), 1);
+	cache_flush(c);
+	assert_false(cache_find(c, &other, &got));
+	assert_int_equal(cache_bytes(c), 0);
+	cache_free(&c);
+}
+
+/* Data of a purged thumbnail, by its cid: nobody gets it any more. */
+static void test_cid_forget(void **state UNUSED)
+{
+	struct cache *c = cache_new(65536);
+	struct cid_claim a = claim_of(1, false);
+	struct job_result r = result_of((const uint8_t *)"abc", 3), got;
+	uint8_t cid[HASH_SHA1_LEN];
+
+	clock_fake(1000);
+	assert_int_equal(hash_sha1(r.bytes, r.len, cid), 0);
+	cid_forget(c, cid); /* nothing there */
+	cid_publish(c, &a, &r, 60000);
+	assert_true(cid_find(c, cid, a.owner, &got));
+	cid_forget(c, cid);
+	assert_false(cid_find(c, cid, a.owner, &got));
+	cid_publish(c, &a, &r, 60000);
+	assert_true(cid_find(c, cid, a.owner, &got));
+	cache_free(&c);
+}
+
+struct told {
+	size_t n;
+	struct host_facts last;
+};
+
+static void on_host(void *arg, const struct host_facts *h)
+{
+	struct told *t = arg;
+
+	t->n++;
+	t->last = *h;
+}
+
+static void test_blocked_hosts(void **state UNUSED)
+{
+	struct conf *c = conf_new();
+	struct host_table *t = host_table_new();
+	struct host *a = host_get(t, "a.example", 80), *b = host_get(t, "b.example", 443), *h;
+	struct told told = { 0 };
+	int i;
+
+	clock_fake(1000);
+	host_each_blocked(t, &c->limits, 9, on_host, &told);
+	assert_int_equal(told.n, 0);
+	for (i = 0; i < 5; i++)
+		host_failed(a, &c->limits);
+	host_failed(b, &c->limits);
+	clock_fake(11000);
+	host_each_blocked(t, &c->limits, 9, on_host, &told);
+	assert_int_equal(told.n, 1);
+	assert_string_equal(told.last.name, "a.example");
+	assert_true(told.last.open_ms == 20000 && told.last.failures == 5 && told.last.port == 80);
+	clock_fake(100000); /* its time is over, one transfer may try */
+	host_start(a);
+	host_each_blocked(t, &c->limits, 9, on_host, &told);
+	assert_true(told.n == 2 && told.last.open_ms == 0 && told.last.active == 1);
+	host_stop(a);
+	for (i = 0; i < 30; i++) {
+		char name[16];
+		int k;
+
+		snprintf(name, sizeof(name), "h%d", i);
+		h = host_get(t, name, 80);
+		for (k = 0; k < 5; k++)
+			host_failed(h, &c->limits);
+		host_put(&h);
+	}
+	told.n = 0;
+	host_each_blocked(t, &c->limits, 7, on_host, &told);
+	assert_int_equal(told.n, 7);
+	host_put(&a);
+	host_put(&b);
+	host_table_free(&t);
+	conf_unref(&c);
+}
+
 static void test_cid_of_bytes_that_leave(void **state UNUSED)
 {
 	static uint8_t big[30000];
@@ -529,6 +642,9 @@ int main(void)
 		cmocka_unit_test(test_cid_is_found_for_its_owner),
 		cmocka_unit_test(test_cid_of_bytes_that_leave),
 		cmocka_unit_test(test_rate),
+		cmocka_unit_test(test_purge),
+		cmocka_unit_test(test_cid_forget),
+		cmocka_unit_test(test_blocked_hosts),
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_host_asks_for_a_pause),
 		cmocka_unit_test(test_host_table_is_bounded),

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
+#include "master/asks.h"
 #include "master/fleet.h"
 
 static struct master m;
@@ -156,6 +158,160 @@ static void what_children_may_not_send(void **state UNUSED)
 	}
 }
 
+/* --- questions and answers ------------------------------------------------------------- */
+
+static struct {
+	unsigned calls;
+	size_t answers, problems;
+	bool silence;
+	char text[256];
+} over;
+
+static void on_over(struct master *master UNUSED, const struct asked *asked)
+{
+	char *text = json_dumps(json_object_get(json_array_get(asked->answers, 0), "x"),
+				JSON_ENCODE_ANY);
+
+	over.calls++;
+	over.answers = json_array_size(asked->answers);
+	over.problems = json_array_size(asked->problems);
+	over.silence = asked->silence;
+	snprintf(over.text, sizeof(over.text), "%s", text ? text : "");
+	free(text);
+}
+
+/* A worker that is up is asked; returns the question's id. */
+static uint64_t ask_worker(enum ask_command command)
+{
+	const struct ask q = { .command = command, .text = "*" };
+	struct ask got;
+	uint64_t id;
+
+	memset(&over, 0, sizeof(over));
+	proxy->pid = getpid();
+	proxy->state = PROC_UP;
+	if (command == ASK_TRACE)
+		assert_int_equal(asks_stream(&m, 5, &q), 0);
+	else
+		assert_int_equal(asks_start(&m, 5, &q, 60000, on_over), 0);
+	assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MASTER), 0);
+	assert_int_equal(ask_get(&in, ROLE_PROXY, &got), 0);
+	assert_int_equal(got.command, command);
+	id = got.id;
+	ipc_in_fini(&in);
+	return id;
+}
+
+static int answer(uint64_t id, enum ask_state st, const char *text)
+{
+	ask_answer_put(&out, id, st, text, strlen(text));
+	return deliver();
+}
+
+static int ask_setup(void **state)
+{
+	int rc = setup(state);
+
+	m.base = event_base_new();
+	return rc || !m.base ? -1 : 0;
+}
+
+static int ask_teardown(void **state)
+{
+	asks_fini(&m);
+	event_base_free(m.base);
+	proxy->pid = 0;
+	return teardown(state);
+}
+
+static void an_answer(void **state UNUSED)
+{
+	uint64_t id = ask_worker(ASK_SESSIONS);
+
+	assert_int_equal(over.calls, 0);
+	assert_int_equal(answer(id, ASK_DONE, "{\"x\":[1]}"), 0);
+	assert_int_equal(over.calls, 1);
+	assert_true(over.answers == 1 && over.problems == 0 && !over.silence);
+	assert_string_equal(over.text, "[1]");
+	assert_int_equal(answer(id, ASK_DONE, "{}"), 0); /* late, like one behind a deadline */
+	assert_int_equal(over.calls, 1);
+}
+
+static void answers_that_are_nonsense(void **state UNUSED)
+{
+	static const char *const bad[] = { "",        "x",    "[]",   "5",    "{\"a\":1,\"a\":2}",
+					   "{\"a\":", "\xff", "{}{}", "null", "{\"a\":\"\xff\"}" };
+	uint64_t id = ask_worker(ASK_SESSIONS);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(answer(id, ASK_DONE, bad[i]), ERR_BAD_MESSAGE);
+	assert_int_equal(answer(id, ASK_MORE, "{}"), ERR_BAD_MESSAGE);     /* no stream */
+	assert_int_equal(answer(id + 1, ASK_DONE, "{}"), ERR_BAD_MESSAGE); /* never asked */
+	assert_int_equal(over.calls, 0);
+	asks_on_exit(proxy); /* the master kills who talks like this */
+	assert_true(over.calls == 1 && over.answers == 0 && over.problems == 1 && over.silence);
+}
+
+static void nesting_without_end(void **state UNUSED)
+{
+	static char deep[200001];
+	uint64_t id = ask_worker(ASK_SESSIONS);
+
+	memset(deep, '[', sizeof(deep) - 1);
+	assert_int_equal(answer(id, ASK_DONE, deep), ERR_BAD_MESSAGE);
+}
+
+static void a_refusal(void **state UNUSED)
+{
+	uint64_t id = ask_worker(ASK_SESSIONS);
+
+	assert_int_equal(answer(id, ASK_REFUSED, "no \xff"), 0);
+	assert_true(over.calls == 1 && over.answers == 0 && over.problems == 1 && !over.silence);
+}
+
+static void nobody_to_ask(void **state UNUSED)
+{
+	const struct ask q = { .command = ASK_CACHE, .text = "" };
+
+	memset(&over, 0, sizeof(over));
+	assert_int_equal(asks_start(&m, 5, &q, 60000, on_over), 0);
+	assert_true(over.calls == 1 && over.problems == 1 && over.silence);
+}
+
+static void a_client_that_leaves(void **state UNUSED)
+{
+	uint64_t id = ask_worker(ASK_TRACE);
+	struct ask got;
+
+	assert_int_equal(answer(id, ASK_MORE, "{}"), 0); /* without a control socket: lost */
+	assert_int_equal(answer(id, ASK_DONE, "{}"), ERR_BAD_MESSAGE);
+	asks_on_gone(&m, 4);
+	assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MASTER), ERR_AGAIN);
+	asks_on_gone(&m, 5);
+	assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MASTER), 0);
+	assert_int_equal(ask_get(&in, ROLE_PROXY, &got), 0);
+	assert_true(got.command == ASK_TRACE_STOP && got.id == id);
+	ipc_in_fini(&in);
+	assert_int_equal(answer(id, ASK_MORE, "{}"), 0); /* on its way already */
+}
+
+static void more_questions_than_there_is_room_for(void **state UNUSED)
+{
+	const struct ask q = { .command = ASK_SESSIONS, .text = "" };
+	unsigned n = 0;
+
+	proxy->pid = getpid();
+	proxy->state = PROC_UP;
+	memset(&over, 0, sizeof(over));
+	while (asks_start(&m, 5, &q, 60000, on_over) == 0)
+		assert_true(++n < 100);
+	assert_true(n >= 8);
+	asks_on_exit(proxy);
+	assert_int_equal(over.calls, n);
+	assert_int_equal(asks_start(&m, 5, &q, 60000, on_over), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +322,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(log_of_no_level, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_short_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_children_may_not_send, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(answers_that_are_nonsense, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(nesting_without_end, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(a_refusal, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(nobody_to_ask, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(a_client_that_leaves, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(more_questions_than_there_is_room_for, ask_setup,
+						ask_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
