@@ -227,14 +227,17 @@ int bucket_start(struct bucket *b, const struct conf *conf, struct bucket_reques
 
 static void transfer_done(struct bucket_transfer *t, CURLcode code)
 {
+	static struct log_limit limit;
 	struct bucket_request *r = t->r;
 	curl_off_t modified = -1;
+	unsigned dropped;
 	long status = 0;
 
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	(void)curl_easy_getinfo(t->easy, CURLINFO_FILETIME_T, &modified);
-	if (code != CURLE_OK)
-		log_warning("the bucket failed: %s, status %ld", curl_easy_strerror(code), status);
+	if (code != CURLE_OK && log_limit_ok(&limit, 10, &dropped))
+		log_warning("the bucket failed: %s, status %ld dropped=%u", curl_easy_strerror(code),
+			    status, dropped);
 	r->modified = modified;
 	bucket_stop(r);
 	r->done(r,

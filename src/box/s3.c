@@ -427,6 +427,8 @@ static void take_turns(struct s3 *s)
 
 static void on_answer(struct bucket_request *r, int rc, long status)
 {
+	static struct log_limit limit;
+	unsigned dropped;
 	struct job *j = r->arg;
 	struct s3 *s = j->s3;
 
@@ -437,8 +439,8 @@ static void on_answer(struct bucket_request *r, int rc, long status)
 	else if (!rc)
 		rc = next(j, status);
 	counter_inc(is_failure(rc) ? METRIC_BOX_S3_FAILED : METRIC_BOX_S3_OK);
-	if (is_failure(rc) && status)
-		log_warning("the bucket failed: status %ld", status);
+	if (is_failure(rc) && status && log_limit_ok(&limit, 10, &dropped))
+		log_warning("the bucket failed: status %ld dropped=%u", status, dropped);
 	if (!rc && j->deletes && !j->request.transfer)
 		store_forget(j->store, j->gone);
 	if (rc || !j->request.transfer)

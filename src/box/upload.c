@@ -52,6 +52,9 @@ static void refuse(struct box_upload *u, unsigned code, const char *reason)
 /* A failure of the store's. */
 static void refuse_store(struct box_upload *u, int rc)
 {
+	static struct log_limit limit;
+	unsigned dropped;
+
 	if (rc == ERR_FULL)
 		refuse(u, MHD_HTTP_INSUFFICIENT_STORAGE, "there is no room for this file");
 	else if (rc == ERR_EXISTS)
@@ -62,8 +65,8 @@ static void refuse_store(struct box_upload *u, int rc)
 		refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "the store is out of reach, try again");
 	else
 		refuse(u, MHD_HTTP_INTERNAL_SERVER_ERROR, "the file could not be stored");
-	if (u->code >= 500)
-		log_warning("an upload was not stored: %s", err_str(rc));
+	if (u->code >= 500 && log_limit_ok(&limit, 10, &dropped))
+		log_warning("an upload was not stored: %s dropped=%u", err_str(rc), dropped);
 }
 
 /* --- the header ------------------------------------------------------------------------- */

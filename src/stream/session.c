@@ -328,15 +328,19 @@ static void session_renew(struct session *s)
 /* What the bytes just framed mean for the state. */
 static void session_advance(struct session *s)
 {
+	static struct log_limit limit;
+	unsigned dropped;
+
 	if (s->state == SESSION_HEADER && (s->lanes.lane[LANE_C2S].headed || s->lanes.opaque))
 		session_set_state(s, SESSION_AUTH);
 	if (s->state == SESSION_AUTH && (s->lanes.authenticated || s->lanes.opaque))
 		session_set_state(s, SESSION_OPEN);
 	if (s->lanes.opaque && !s->told) {
 		s->told = true;
-		log_notice("session is relayed blind: encryption or compression past inset "
-			   "sess=%06llx",
-			   (unsigned long long)s->id);
+		if (log_limit_ok(&limit, 60, &dropped))
+			log_notice("session is relayed blind: encryption or compression past inset "
+				   "sess=%06llx dropped=%u",
+				   (unsigned long long)s->id, dropped);
 	}
 }
 
