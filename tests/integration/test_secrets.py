@@ -105,7 +105,7 @@ def refused_logins(daemon, upstream):
 
 def uploads(box, s3):
     """Uploads that succeed, and some that do not: their tokens are secrets, too."""
-    tokens = [box.token(), box.token(life=-5), box.token(size=3), box.token()[:-1] + 'A', box.token()]
+    tokens = [box.token(), box.token(life=-5), box.token(size=3), box.token()[:-8] + 'AAAAAAAA', box.token()]
     codes = []
     for number, token in enumerate(tokens):
         s3.fault = (lambda method, key: 500) if number == 4 else None
