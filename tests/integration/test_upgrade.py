@@ -23,6 +23,7 @@ from harness.box import Box, curl, post
 from harness.insetd import BUILD, Insetd, conf_text, environment
 from harness.processes import free_port, wait_for
 from harness.rawpeer import HEADER, Session, connect
+from harness.replay import CAPTURED, Replay, frames
 
 ENDED = b"<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"
 
@@ -624,3 +625,80 @@ def test_wrong_sockets_of_a_service_manager(tmp_path, upstream, sockets, reason)
     assert daemon.process.wait() == 1
     assert re.search('socket activation: ' + reason, daemon.log()), daemon.log()
     assert daemon.log().count('\n') == 1
+
+
+# --- under load -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def load(tmp_path):
+    replay = Replay(tmp_path)
+    yield replay
+    if replay.popen and replay.runs():
+        replay.popen.kill()
+        replay.popen.communicate()
+
+
+def adds_up(daemon, report, times):
+    """The daemon's figures are the verdict's own; times: that each captured session was played."""
+    wait_for(lambda: daemon.metric('inset_sessions') == 0, 'all sessions have ended')
+    seen, frame = daemon.metrics(), frames()
+    assert seen['inset_connections_total'] == report['sessions']['started'] == times * CAPTURED
+    assert seen['inset_sessions_ended_total{reason="ended"}'] == report['sessions']['finished']
+    assert seen['inset_sessions_ended_total{reason="failed"}'] == report['sessions']['failed'] == 0
+    assert seen['inset_thumbnails_total'] == report['thumbnails']['present']
+    assert seen['inset_candidates_total'] == report['thumbnails']['expected']
+    assert seen['inset_thumbnails_total'] == sum(e['count'] for e in report['edits'] if e['filter'] == 'thumbnail')
+    both = ('{direction="c2s"}', '{direction="s2c"}')
+    assert sum(seen['inset_bytes_total' + d] for d in both) == report['bytes']['sent']
+    assert sum(seen['inset_units_total' + d] for d in both) == report['units']['sent'] - times * frame
+    assert report['units']['sent'] == report['units']['arrived']
+
+
+def test_figures_add_up_with_the_verdict_over_reloads_and_upgrades(start, load):
+    daemon = start(load.options | {'workers': 2, 'upgrade-timeout': '1h'}, to=load.upstream)
+    load.begin(daemon.port, '--speed', 'max', '--rate', 9000, '--sessions', 4 * CAPTURED, '--ramp-up', 0.3,
+               '--loop', 2, '--expect', 'all')
+    daemon.wait_metric('inset_sessions', 20)
+    disturbed = 0
+    for _ in range(2):
+        assert daemon.ctl('reload').returncode == 0
+        disturbed += load.runs()
+        daemon.upgrade()
+        disturbed += load.runs()
+    code, report, output = load.end()
+    assert code == 0 and report['verdict'] == 'clean', output
+    assert disturbed == 4, 'the load has ended before'
+    wait_for(lambda: not status(daemon)['elders'], 'the old ones have ended')
+    adds_up(daemon, report, 8)
+
+
+def test_each_process_killed_under_load(start, load):
+    box = Box()
+    daemon = start(load.options | box.options | {'workers': 2}, to=load.upstream)
+    try:
+        load.begin(daemon.port, '--speed', 'max', '--rate', 8000, '--sessions', 4 * CAPTURED, '--ramp-up', 0.3,
+                   '--loop', 2, '--expect', 'any')
+        daemon.wait_metric('inset_sessions', 20)
+        for role in ('media', 'scaler', 'box', 'web'):
+            os.kill(daemon.role(role)[0], signal.SIGKILL)
+            assert load.runs()
+        code, report, output = load.end()
+        assert code == 0 and report['verdict'] == 'clean', output
+        wait_for(lambda: all(c['state'] == 'up' for c in status(daemon)['children']), 'all are back')
+        assert sorted(c['role'] for c in status(daemon)['children'] if c['restarts']) == ['box', 'media', 'scaler', 'web']
+    finally:
+        box.remove()
+
+
+def test_a_killed_proxy_ends_its_sessions_and_nothing_else(start, load):
+    daemon = start(load.options | {'workers': 2}, to=load.upstream)
+    load.begin(daemon.port, '--speed', 'max', '--rate', 10000, '--sessions', 4 * CAPTURED, '--ramp-up', 0.1,
+               '--expect', 'any')
+    daemon.wait_metric('inset_sessions', 2 * CAPTURED)
+    os.kill(daemon.role('proxy')[0], signal.SIGKILL)
+    _, report, output = load.end()
+    assert 0 < report['sessions']['failed'] < 4 * CAPTURED, output
+    assert report['sessions']['finished'] + report['sessions']['failed'] == 4 * CAPTURED
+    units = report['units']
+    assert units['changed'] == units['doubled'] == units['reordered'] == units['foreign'] == 0, output
