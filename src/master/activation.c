@@ -60,16 +60,27 @@ static bool find_owner(const struct conf *conf, const char *address, struct sock
 	return row->address;
 }
 
+/* Is that the socket's owner: "c2s" or "listen.c2s", "web", "box" or "upload"? */
+static bool is_owner(const char *name, const char *owner, enum role role)
+{
+	if (role == ROLE_PROXY && strncmp(name, "listen.", 7) == 0)
+		name += 7;
+	if (role == ROLE_BOX && strcmp(name, "upload") == 0)
+		return true;
+	return strcmp(name, owner) == 0;
+}
+
 /* Does a socket's name speak of one of ours? Others, such as inset.socket, say nothing. */
 static bool is_ours(const struct conf *conf, const char *name)
 {
-	return strcmp(name, "web") == 0 || strcmp(name, "box") == 0 || conf_listen_find(conf, name);
+	return is_owner(name, "web", ROLE_WEB) || is_owner(name, "box", ROLE_BOX) ||
+	       strncmp(name, "listen.", 7) == 0 || conf_listen_find(conf, name);
 }
 
 static int take_one(const struct conf *conf, int fd, const char *name, struct sockets *out,
 		    struct err_msg *msg)
 {
-	struct socket_row row = { .fd = fd };
+	struct socket_row row = { .fd = fd, .given = true };
 	struct err_msg why = { 0 };
 	char address[SOCKETS_ADDRESS];
 
@@ -82,7 +93,7 @@ static int take_one(const struct conf *conf, int fd, const char *name, struct so
 				   "socket activation: descriptor %d (%.60s): no listener, web or "
 				   "upload has %s in its bind",
 				   fd, name, address);
-	if (is_ours(conf, name) && strcmp(name, row.listener) != 0)
+	if (is_ours(conf, name) && !is_owner(name, row.listener, row.role))
 		return err_msg_set(msg, ERR_CONFIG,
 				   "socket activation: descriptor %d is called %.60s, but %s is in "
 				   "the bind of %.60s",
@@ -104,7 +115,6 @@ int activation_take(const struct conf *conf, struct sockets *out, struct err_msg
 	copy = at = strdup(names ? names : "");
 	if (!copy)
 		return err_msg_set(msg, ERR_NOMEM, "out of memory");
-	out->given = true;
 	for (i = 0; i < n && !rc; i++) {
 		name = strsep(&at, ":");
 		rc = take_one(conf, FIRST_FD + (int)i, name && name[0] ? name : "unnamed", out,

@@ -69,10 +69,11 @@ static json_t *sockets_new(const struct sockets *s)
 	size_t i;
 
 	for (i = 0; i < s->n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:i}", "role",
-						      role_name(s->v[i].role), "index",
-						      (int)s->v[i].index, "address",
-						      s->v[i].address, "fd", s->v[i].fd));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:s, s:i, s:b}", "role",
+						role_name(s->v[i].role), "index",
+						(int)s->v[i].index, "address", s->v[i].address,
+						"fd", s->v[i].fd, "given", (int)s->v[i].given));
 	return list;
 }
 
@@ -257,6 +258,7 @@ static int parse_sockets(struct handover *h, struct err_msg *msg)
 			return bad(msg, "a socket is not what it is said to be");
 		}
 		row.role = (enum role)known;
+		row.given = json_is_true(json_object_get(o, "given"));
 		row.index = (unsigned)MAX_OF(number_of(o, "index", PROCS_MAX), 0);
 		if (sockets_add(&h->sockets, &row))
 			return err_msg_set(msg, ERR_NOMEM, "out of memory");

@@ -10,7 +10,7 @@
  *   version 1, pid, channel, control, generation, scaler (does it make thumbnails?)
  *   counters {fd, layout}, slots [number...]: of its processes
  *   rules, listeners [{name, row}...]: their rows in the counter pages
- *   sockets [{role, index, address, fd}...]
+ *   sockets [{role, index, address, fd, given}...]
  *   elders [{pid, fd, control, since, slots}...]: that drain still
  *
  * The channel is a SOCK_SEQPACKET pair, one JSON object a message: "say" is

@@ -173,7 +173,9 @@ static int open_address(struct sockets *s, struct socket_row *row, unsigned n,
 			const struct sockets *old, struct err_msg *msg)
 {
 	unsigned count = 0;
-	int first = -1, rc = 0;
+	const struct socket_row *first = NULL;
+	bool shared = false;
+	int rc = 0;
 	size_t i;
 
 	for (i = 0; old && i < old->n && !rc; i++) {
@@ -181,16 +183,19 @@ static int open_address(struct sockets *s, struct socket_row *row, unsigned n,
 
 		if (o->role != row->role || !sockets_same_address(o->address, row->address))
 			continue;
-		if (first == -1)
-			first = o->fd;
+		if (!first) {
+			first = o;
+			row->given = o->given;
+			shared = o->given || !has_option(o->fd, SOL_SOCKET, SO_REUSEPORT);
+		}
 		rc = add(s, row, count++ % n, fcntl(o->fd, F_DUPFD_CLOEXEC, 0), msg);
 	}
-	if (first == -1 && is_covered(old, row->address))
+	if (!first && is_covered(old, row->address))
 		return 0;
 	for (; count < n && !rc; count++) {
-		if (first != -1 && (old->given || !has_option(first, SOL_SOCKET, SO_REUSEPORT)))
-			rc = add(s, row, count, fcntl(first, F_DUPFD_CLOEXEC, 0), msg);
-		else if (first != -1 && old->adopted)
+		if (shared)
+			rc = add(s, row, count, fcntl(first->fd, F_DUPFD_CLOEXEC, 0), msg);
+		else if (first && old->adopted)
 			s->missing++;
 		else
 			rc = add(s, row, count,

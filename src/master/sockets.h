@@ -26,6 +26,7 @@ struct socket_row {
 	enum role role;
 	unsigned index; /* of the proxy */
 	int fd;         /* owned */
+	bool given;     /* by a service manager: all proxies share it, none is opened beside it */
 };
 
 struct sockets {
@@ -36,7 +37,6 @@ struct sockets {
 	 * beside them, because clients that came to it would be lost with this process.
 	 */
 	bool adopted;
-	bool given;     /* by a service manager: they are shared, none is opened beside them */
 	size_t missing; /* that would have been opened beside adopted ones */
 };
 

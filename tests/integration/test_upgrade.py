@@ -582,7 +582,7 @@ def test_sockets_of_a_service_manager(start, echo):
     port, web, box = free_port(), free_port(), Box()
     options = box.options | {'workers': 2, 'listen.main.bind': [f'127.0.0.1:{port}'], 'web.bind': [f'127.0.0.1:{web}']}
     daemon = start(options, to=echo.address, wait=False, **activated(
-        f'main,127.0.0.1,{port}', f'web,127.0.0.1,{web}', f'inset.socket,127.0.0.1,{box.port}'))
+        f'listen.main,127.0.0.1,{port}', f'web,127.0.0.1,{web}', f'upload,127.0.0.1,{box.port}'))
     daemon.port, daemon.web_port = port, web
     try:
         wait_for(daemon._ready, 'insetd is up', process=daemon.process)
@@ -595,6 +595,7 @@ def test_sockets_of_a_service_manager(start, echo):
         hammer.wait()
         assert daemon.ctl('reload').returncode == 0
         hammer.wait()
+        change(daemon, {'workers': 3})
         daemon.upgrade()
         hammer.wait()
         hammer.end()
@@ -606,7 +607,7 @@ def test_sockets_of_a_service_manager(start, echo):
 def test_a_socket_for_both_families(start, echo):
     port = free_port()
     daemon = start({'listen.main.bind': [f'0.0.0.0:{port}', f'[::]:{port}']}, to=echo.address,
-                   **activated(f'main,::,{port}'))
+                   **activated(f'inset.socket,::,{port}'))
     hello(port)()
     daemon.upgrade()
     hello(port)()
@@ -615,6 +616,7 @@ def test_a_socket_for_both_families(start, echo):
 @pytest.mark.parametrize('sockets, reason', [
     (['main,127.0.0.1,{free}'], r'descriptor 3 \(main\): no listener, web or upload has 127.0.0.1:\d+ in its bind'),
     (['web,127.0.0.1,{port}'], r'descriptor 3 is called web, but 127.0.0.1:\d+ is in the bind of main'),
+    (['listen.c2s,127.0.0.1,{port}'], r'descriptor 3 is called listen.c2s, but 127.0.0.1:\d+ is in the bind of main'),
     (['main,127.0.0.1,{port}', 'deaf,127.0.0.1,{web}'], r'descriptor 4 \(deaf\): is no listening TCP socket'),
 ])
 def test_wrong_sockets_of_a_service_manager(tmp_path, upstream, sockets, reason):
