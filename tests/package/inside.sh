@@ -22,11 +22,12 @@ until_so() {
 	"$@" || { journalctl -u inset --no-pager -n 20 >&2 || :; fail "never came true: $*"; }
 }
 
-# As many thumbnails as there are pictures: no rate per sender, and all times are far away.
+# As many thumbnails as there are pictures: no rate per sender, all times are far away; the form that
+# inset-replay knows.
 configure() {
 	! grep -q '^limits' $conf || return 0
 	sed -i -e 's|^#fetch = .*|fetch = { allow-origin = "http://127.0.0.1:5280" timeout = "20s" low-speed-time = "20s" }|' \
-		-e 's|^.*filters  = .*|&  hold = "10s"  hold-s2c = "10s"|' $conf
+		-e 's|^.*filters  = .*|&  hold = "10s"  hold-s2c = "10s"  profile = "classic"|' $conf
 	echo 'limits = { per-sender = "" hold-budget = "60s" hold-window = "60s" }' >>$conf
 }
 
