@@ -7,6 +7,7 @@
 set -eu
 conf=/etc/inset/inset.conf
 group=/sys/fs/cgroup/system.slice/inset.service
+sessions=${SESSIONS:-50}
 
 fail() {
 	echo "$*" >&2
@@ -44,7 +45,7 @@ formats() {
 
 play() {
 	inset-replay play --quiet --connect "${1:-127.0.0.1:5322}" --listen 127.0.0.1:5222 --media 5280 \
-		--speed "${2:-4}" --sessions "${3:-50}" --expect "${4:-all}" --timeout 60 /root/*.gz
+		--speed "${2:-4}" --sessions "${3:-$sessions}" --expect "${4:-all}" --timeout 60 /root/*.gz
 }
 
 step_by_hand() {
@@ -135,7 +136,7 @@ step_activated() {
 	systemctl start inset.socket inset-web.socket
 	systemctl is-active inset.service && fail "started too early"
 	# The first messages may come before the decoders are ready.
-	play 127.0.0.1:5322 4 50 any
+	play 127.0.0.1:5322 4 "$sessions" any
 	until_so formats
 	play
 	systemctl is-active inset.service
@@ -157,7 +158,7 @@ step_restarts() {
 # Sessions under way when the package is upgraded end as they would have.
 step_upgrades() {
 	before=$(main_pid)
-	play 127.0.0.1:5322 1 50 any >/root/verdict 2>&1 &
+	play 127.0.0.1:5322 1 "$sessions" any >/root/verdict 2>&1 &
 	replay=$!
 	until_so sh -c "insetctl --json status | grep -q '\"sessions\": *[1-9]'"
 	dpkg -i /root/next.deb
