@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ceph's radosgw with one monitor and one store in memory, on free ports, in a folder of its own; no authentication
-among its own processes, which are on loopback.
-"""
+"""Ceph's radosgw with one monitor and one store in memory, on free ports, in a folder of its own."""
 import json
 import os
 import subprocess
@@ -16,9 +14,6 @@ fsid = {fsid}
 mon host = v2:127.0.0.1:{monitor}
 public network = 127.0.0.0/8
 public addr = 127.0.0.1
-auth cluster required = none
-auth service required = none
-auth client required = none
 osd pool default size = 1
 osd pool default min size = 1
 mon allow pool size one = true
@@ -68,6 +63,8 @@ class Ceph(Bucket):
         self.call('ceph-authtool', '--create-keyring', folder / 'keyring', '--gen-key', '-n', 'mon.', '--cap', 'mon', 'allow *')
         self.call('ceph-authtool', folder / 'keyring', '--gen-key', '-n', 'client.admin', '--cap', 'mon', 'allow *',
                   '--cap', 'osd', 'allow *')
+        self.call('ceph-authtool', folder / 'keyring', '--gen-key', '-n', 'osd.0', '--cap', 'mon', 'allow profile osd', '--cap', 'osd',
+                  'allow *')
         self.call('monmaptool', '--create', '--fsid', fsid, '--addv', 'a', f'[v2:127.0.0.1:{monitor}]', folder / 'monmap')
         self.call('ceph-mon', '--mkfs', '-i', 'a', '--monmap', folder / 'monmap', '--keyring', folder / 'keyring')
         self.run('mon', 'ceph-mon', '-i', 'a', '-f')

@@ -4,7 +4,6 @@ radosgw, which does.
 """
 import concurrent.futures
 import hashlib
-import os
 import secrets
 import time
 
@@ -14,6 +13,8 @@ from harness import pictures
 from harness.box import Box, curl, post
 from harness.insetd import Insetd
 from harness.processes import wait_for
+from harness.rawpeer import Session
+from harness.stanzas import check_thumbnail, picture
 
 
 @pytest.fixture
@@ -87,21 +88,7 @@ def test_two_at_the_same_time(run, bucket):
 
 def test_the_answer_to_a_condition(bucket):
     """What the code relies on; a release that answers otherwise is to be noticed."""
-    import http.client
-
-    from harness.s3 import signature
-    ident, secret = bucket.pair.split('\n') if '\n' in bucket.pair else bucket.pair.split(':')
-    statuses = []
-    for _ in range(2):
-        date = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
-        headers = {'host': f'127.0.0.1:{bucket.port}', 'x-amz-content-sha256': hashlib.sha256(b'x').hexdigest(), 'x-amz-date': date}
-        mac = signature(secret, 'PUT', '/inset/condition', headers, sorted(headers), date, bucket.region)
-        signed = ';'.join(sorted(headers))
-        headers['authorization'] = (f'AWS4-HMAC-SHA256 Credential={ident}/{date[:8]}/{bucket.region}/s3/aws4_request, '
-                                    f'SignedHeaders={signed}, Signature={mac}')
-        connection = http.client.HTTPConnection('127.0.0.1', bucket.port, timeout=30)
-        connection.request('PUT', '/inset/condition', b'x', headers | {'if-none-match': '*'})
-        statuses.append(connection.getresponse().status)
+    statuses = [bucket.ask('PUT', 'condition', b'x', {'if-none-match': '*'})[0] for _ in range(2)]
     assert statuses == ([200, 412] if bucket.conditional else [501, 501])
 
 
@@ -173,9 +160,15 @@ def test_many_at_a_time(run):
         assert all(pool.map(go, range(64)))
 
 
-def test_pictures(run, bucket):
-    box, _ = run()
-    data = pictures.png()
-    url = post(box.address(), data)[2].decode()
-    assert url.endswith('.png') and curl(url)[2] == data
-    assert os.path.exists(box.state / 'box')
+def test_another_machines_picture_has_its_thumbnail(run, upstream):
+    one, _ = run()
+    _, daemon = run({'upload.public-url': one.url})
+    url = post(one.address(), pictures.png())[2].decode()
+    session = Session(daemon.port, upstream)
+    try:
+        sent = picture(url)
+        session.client.send(sent)
+        check_thumbnail(sent, session.server.until(b'</message>'))
+    finally:
+        session.close()
+    assert daemon.metric('inset_fetches_total') == 0
