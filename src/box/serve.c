@@ -8,7 +8,6 @@
 
 #include "box/serve.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,60 +15,11 @@
 
 #include "base/counters.h"
 #include "base/picture.h"
-
-struct range {
-	uint64_t from;
-	uint64_t len;
-	bool partial;
-};
+#include "box/byterange.h"
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
 	return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-}
-
-static bool digits_parse(const char *text, const char **end_out, uint64_t *out)
-{
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*out = strtoull(text, &end, 10);
-	*end_out = end;
-	return !errno;
-}
-
-/*
- * One range of bytes (RFC 9110 14.1.2). What is not understood, or is several ranges, is as if it
- * were not there. False: understood, and there is nothing of it.
- */
-static bool range_parse(const char *text, uint64_t size, struct range *r)
-{
-	uint64_t first, last = size - 1;
-	const char *at;
-
-	*r = (struct range){ .len = size };
-	if (!text || strncmp(text, "bytes=", 6) != 0)
-		return true;
-	text += 6;
-	if (*text == '-') {
-		if (!digits_parse(text + 1, &at, &first) || *at)
-			return true;
-		if (first == 0)
-			return false;
-		first = first < size ? size - first : 0;
-	} else {
-		if (!digits_parse(text, &at, &first) || *at++ != '-' ||
-		    (*at && (!digits_parse(at, &at, &last) || *at || last < first)))
-			return true;
-		if (first >= size)
-			return false;
-	}
-	*r = (struct range){ .from = first,
-			     .len = MIN_OF(last, size - 1) - first + 1,
-			     .partial = true };
-	return true;
 }
 
 static bool etag_matches(const char *list, const char *etag)
@@ -109,7 +59,7 @@ static enum MHD_Result answer_empty(struct MHD_Connection *connection, unsigned 
 }
 
 static enum MHD_Result answer_file(struct MHD_Connection *connection, const struct store_file *f,
-				   const char *etag, const struct range *range, int fd)
+				   const char *etag, const struct byterange *range, int fd)
 {
 	struct MHD_Response *r =
 		MHD_create_response_from_fd_at_offset64(range->len, fd, range->from);
@@ -138,17 +88,17 @@ static enum MHD_Result serve_fd(const struct http_site *site, struct MHD_Connect
 {
 	char etag[2 * HASH_SHA256_LEN + 3] = "\"";
 	const char *condition = header(connection, "If-Range");
-	struct range range;
+	struct byterange range;
 	unsigned code = 0;
 
 	hash_print_hex(f->sha256, sizeof(f->sha256), etag + 1);
 	strcat(etag, "\"");
 	if (etag_matches(header(connection, "If-None-Match"), etag))
 		code = MHD_HTTP_NOT_MODIFIED;
-	else if (!range_parse(condition && strcmp(condition, etag) != 0
-				      ? NULL
-				      : header(connection, "Range"),
-			      f->size, &range))
+	else if (!byterange_parse(condition && strcmp(condition, etag) != 0
+					  ? NULL
+					  : header(connection, "Range"),
+				  f->size, &range))
 		code = MHD_HTTP_RANGE_NOT_SATISFIABLE;
 	if (code) {
 		close(fd);
