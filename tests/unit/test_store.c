@@ -2,7 +2,7 @@
 /*
  * test_store - uploads that are whole or not there: every system call of one fails once,
  * with a full disk and with a broken one; same bytes, other bytes, limits, expiry, what a
- * crash leaves, a second process at the same folder.
+ * crash leaves, a second process at the same folder; a cache of another store.
  */
 #include "config.h"
 
@@ -333,6 +333,257 @@ static void two_generations(void **state UNUSED)
 	store_close(&b);
 }
 
+/* --- a cache of another store --------------------------------------------------------------- */
+
+static char told[8][128];
+static uint8_t told_ids[8];
+static size_t told_n;
+
+static void on_gone(void *arg, const char *name, const struct store_file *f)
+{
+	assert_ptr_equal(arg, told);
+	assert_true(told_n < ARRAY_SIZE(told));
+	snprintf(told[told_n], sizeof(told[0]), "%s", name);
+	told_ids[told_n++] = name[0] == 'g' ? f->id[0] : f->sha256[0];
+}
+
+/* As upload(), of what the other store has, too; a block of content that is n's alone. */
+static int copy(struct store *s, uint8_t n, struct store_file *f)
+{
+	const uint8_t user[TOKEN_USER_LEN] = { 1 };
+	struct store_draft *d;
+	char text[32];
+	int rc = store_begin_copy(s, user, 8, &d);
+
+	*f = (struct store_file){
+		.id = { n }, .expires = NOW + 100, .type = "image/png", .elsewhere = true
+	};
+	if (rc)
+		return rc;
+	snprintf(text, sizeof(text), "copy %03u", n);
+	assert_int_equal(store_write(d, text, 8), 0);
+	return store_commit(&d, f, NOW);
+}
+
+static void path_of(char out[128], uint8_t n)
+{
+	const uint8_t id[TOKEN_ID_LEN] = { n };
+	char hex[2 * TOKEN_ID_LEN + 1];
+
+	hash_print_hex(id, sizeof(id), hex);
+	snprintf(out, 128, "%s/u-%s", folder, hex);
+}
+
+/* Its facts are; is its content? */
+static bool is_here(struct store *s, uint8_t n)
+{
+	struct store_file f;
+	char path[128];
+
+	assert_int_equal(store_find(s, (uint8_t[TOKEN_ID_LEN]){ n }, NOW, &f), 0);
+	path_of(path, n);
+	return access(path, F_OK) == 0;
+}
+
+/* Its last use was then. */
+static void used_at(uint8_t n, time_t when)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = when } };
+	char path[128];
+
+	path_of(path, n);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void the_least_recently_used_makes_room(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f;
+	uint8_t n;
+	int fd;
+
+	store_set_limits(s, 4 * 4096, UINT64_MAX);
+	for (n = 1; n <= 4; n++) {
+		assert_int_equal(copy(s, n, &f), 0);
+		used_at(n, 1000 + n);
+	}
+	assert_int_equal(copy(s, 5, &f), ERR_FULL); /* nobody has said that it may */
+	store_set_elsewhere(s, on_gone, told);
+	used_at(1, 2000);
+	assert_int_equal(copy(s, 5, &f), 0);
+	used_at(5, 1005);
+	assert_true(is_here(s, 1) && !is_here(s, 2) && is_here(s, 3) && is_here(s, 4));
+	/* Reading is using. */
+	assert_int_equal(store_find(s, (uint8_t[TOKEN_ID_LEN]){ 3 }, NOW, &f), 0);
+	fd = store_read(s, &f);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	assert_int_equal(copy(s, 6, &f), 0);
+	used_at(6, 1006);
+	assert_true(is_here(s, 3) && !is_here(s, 4));
+	/* It comes back under the facts that have stayed; what is set aside for it is in use then.
+	 */
+	assert_int_equal(copy(s, 2, &f), 0);
+	assert_true(is_here(s, 2) && !is_here(s, 5));
+	assert_int_equal(store_bytes(s), 4 * 4096);
+	assert_int_equal(store_files(s), 6);
+	assert_int_equal(names('t'), 0);
+	assert_int_equal(names('m'), 6);
+	store_close(&s);
+	s = open_store(NOW);
+	assert_int_equal(store_bytes(s), 4 * 4096);
+	assert_int_equal(store_files(s), 6);
+	store_close(&s);
+}
+
+/* One content, two uploads: of the other store, and of this one alone. */
+static void what_is_here_alone_stays(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f;
+
+	store_set_limits(s, 2 * 4096, UINT64_MAX);
+	store_set_elsewhere(s, on_gone, told);
+	assert_int_equal(upload(s, 1, "copy 002", &f), 0);
+	assert_int_equal(copy(s, 2, &f), 0);
+	assert_int_equal(names('b'), 1);
+	assert_int_equal(copy(s, 3, &f), 0);
+	used_at(2, 2000);
+	used_at(3, 3000);
+	assert_int_equal(copy(s, 4, &f), 0);
+	assert_true(holds(s, 1, "copy 002"));
+	assert_false(is_here(s, 2) || is_here(s, 3));
+	assert_int_equal(upload(s, 5, "mine", &f), 0);
+	assert_false(is_here(s, 4));
+	assert_int_equal(upload(s, 6, "more", &f), ERR_FULL);
+	assert_int_equal(copy(s, 6, &f), ERR_FULL);
+	assert_true(holds(s, 1, "copy 002") && holds(s, 5, "mine"));
+	assert_int_equal(store_bytes(s), 2 * 4096);
+	store_close(&s);
+}
+
+/* A user's share counts what has made room; copies do not ask for it. */
+static void shares_of_users(void **state UNUSED)
+{
+	const uint8_t user[TOKEN_USER_LEN] = { 1 };
+	struct store *s = open_store(NOW);
+	struct store_draft *d;
+	struct store_file f;
+
+	store_set_elsewhere(s, on_gone, told);
+	store_set_limits(s, 4096, 2 * 4096);
+	assert_int_equal(copy(s, 1, &f), 0);
+	assert_int_equal(copy(s, 2, &f), 0);
+	assert_int_equal(store_begin(s, user, 1, &d), ERR_FULL);
+	assert_int_equal(copy(s, 3, &f), 0);
+	store_set_limits(s, 4096, 4 * 4096);
+	assert_int_equal(store_begin(s, user, 1, &d), 0);
+	store_abort(&d);
+	assert_int_equal(copy(s, 1, &f), 0); /* again: nothing is counted twice */
+	assert_int_equal(store_begin(s, user, 1, &d), 0);
+	store_abort(&d);
+	assert_int_equal(store_bytes(s), 0);
+	store_close(&s);
+}
+
+static void the_end_is_told_a_day_later_until_it_is_forgotten(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	uint64_t end = NOW + 100;
+	struct store_file f;
+	uint8_t sum[HASH_SHA256_LEN];
+	bool fresh;
+
+	told_n = 0;
+	store_set_elsewhere(s, on_gone, told);
+	assert_int_equal(copy(s, 7, &f), 0);
+	assert_int_equal(upload(s, 8, "mine", &f), 0);
+	assert_int_equal(store_keep(s, "sixteen bytes or so", 19, end, NOW, &fresh), 0);
+	assert_true(fresh);
+	assert_int_equal(hash_sha256("sixteen bytes or so", 19, sum), 0);
+	while (!store_sweep(s, end))
+		;
+	assert_int_equal(store_bytes(s), 0);
+	assert_int_equal(store_files(s), 0);
+	assert_int_equal(names('g'), 1);
+	assert_int_equal(names('q'), 1);
+	assert_int_equal(names('m') + names('u') + names('b') + names('p'), 0);
+	assert_int_equal(told_n, 0);
+	/* A start in between forgets nothing, and tells nobody who has not said that he listens. */
+	store_close(&s);
+	s = open_store(end + 86400);
+	while (!store_sweep(s, end + 86399))
+		;
+	assert_int_equal(names('g') + names('q'), 2);
+	store_set_elsewhere(s, on_gone, told);
+	while (!store_sweep(s, end + 86399))
+		;
+	assert_int_equal(told_n, 0);
+	while (!store_sweep(s, end + 86400))
+		;
+	assert_int_equal(told_n, 2);
+	while (!store_sweep(s, end + 86400))
+		;
+	assert_int_equal(told_n, 4);
+	assert_true((told_ids[0] == 7 && told_ids[1] == sum[0]) ||
+		    (told_ids[1] == 7 && told_ids[0] == sum[0]));
+	store_forget(s, told[0]);
+	store_forget(s, told[1]);
+	store_forget(s, "m-00"); /* nothing else is forgotten */
+	assert_int_equal(names('g') + names('q'), 0);
+	/* Nobody is told: there is nothing to wait for. */
+	assert_int_equal(copy(s, 9, &f), 0);
+	store_set_elsewhere(s, NULL, NULL);
+	while (!store_sweep(s, end + 86400))
+		;
+	assert_int_equal(names('g') + names('q') + names('m'), 0);
+	store_close(&s);
+}
+
+static void thumbnails_are_touched_when_they_gain_by_it(void **state UNUSED)
+{
+	const char *bytes = "sixteen bytes or so";
+	struct store *s = open_store(NOW);
+	uint64_t life = 3200, at;
+	struct store_file f;
+	uint8_t sum[HASH_SHA256_LEN];
+	bool fresh;
+	int fd;
+
+	assert_int_equal(hash_sha256(bytes, 19, sum), 0);
+	for (at = NOW; at < NOW + 100; at += 50) {
+		assert_int_equal(store_keep(s, bytes, 19, at + life, at, &fresh), 0);
+		assert_int_equal(fresh, at == NOW);
+	}
+	assert_int_equal(store_keep(s, bytes, 19, NOW + 101 + life, NOW + 101, &fresh), 0);
+	assert_true(fresh);
+	fd = store_thumbnail(s, sum, NOW, &f);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	assert_int_equal(f.expires, NOW + 101 + life);
+	/* Never shorter. */
+	assert_int_equal(store_keep(s, bytes, 19, NOW + 200, NOW + 102, &fresh), 0);
+	assert_false(fresh);
+	assert_int_equal(store_bytes(s), 4096);
+	store_close(&s);
+}
+
+static void facts_as_text(void **state UNUSED)
+{
+	struct store_file f = { .size = 5, .expires = 7, .type = "a/b", .elsewhere = true }, g;
+	char text[STORE_FACTS_MAX], bad[STORE_FACTS_MAX];
+	size_t len, i;
+
+	len = (size_t)store_print_facts(&f, text);
+	for (i = 0; i < len; i++) { /* cut anywhere; without its last line it is another's */
+		snprintf(bad, sizeof(bad), "%.*s", (int)i, text);
+		assert_int_equal(store_parse_facts(bad, &g), i == len - strlen("elsewhere\n"));
+	}
+	memset(&g, 0, sizeof(g));
+	assert_true(store_parse_facts(text, &g));
+	assert_memory_equal(&f, &g, sizeof(f));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +593,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(expiry_and_what_a_crash_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_call_fails_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_generations, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_least_recently_used_makes_room, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(what_is_here_alone_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(shares_of_users, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_end_is_told_a_day_later_until_it_is_forgotten,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(thumbnails_are_touched_when_they_gain_by_it, setup,
+						teardown),
+		cmocka_unit_test(facts_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
