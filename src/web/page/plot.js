@@ -22,13 +22,13 @@ function element(name, className, text) {
 	return e;
 }
 
-// The next round number: 1, 2 or 5 times a power of ten (of two, for bytes).
+// The next number whose half is round, too, in its unit.
 function ceiling(value, binary) {
 	if (!(value > 0))
 		return 1;
 	const unit = binary && value >= 1024 ? 1024 ** Math.floor(Math.log(value) / Math.log(1024)) : 1;
 	const power = 10 ** Math.floor(Math.log10(value / unit));
-	return [1, 2, 5, 10].find((f) => f * power >= value / unit) * power * unit;
+	return [1, 2, 3, 4, 6, 8, 10].find((f) => f * power >= value / unit) * power * unit;
 }
 
 function ago(s) {

@@ -328,13 +328,13 @@ function drawTiles(s) {
 	const hold = s.stages.find((h) => h.name === 'hold_milliseconds').recent;
 	const failed = grown('jobs_failed'), jobs = grown('jobs_ok') + failed;
 	tiles([
-		['Sessions', number(f.sessions), ''],
-		['Stanzas', number(units), '/s'],
+		['Sessions', number(f.sessions), 'open now'],
+		['Stanzas', number(units), 'per second'],
 		['Thumbnails', number(grown('thumbnails')), 'in 10 min'],
-		['Jobs that fail', jobs ? `${Math.round(100 * failed / jobs)} %` : '–', jobs ? `of ${number(jobs)}` : ''],
-		['Messages waiting', number(f.held_units), ''],
-		['Wait, 95 %', quantile(hold, 0.95) === null ? '–' : ms(quantile(hold, 0.95)), ''],
-		['Cache answers', all ? `${Math.round(100 * good / all)} %` : '–', all ? `of ${number(all)}` : ''],
+		['Jobs that fail', jobs ? `${Math.round(100 * failed / jobs)} %` : '–', jobs ? `of ${number(jobs)} in 10 min` : 'none in 10 min'],
+		['Messages waiting', number(f.held_units), 'for a thumbnail'],
+		['Wait, 95 %', quantile(hold, 0.95) === null ? '–' : ms(quantile(hold, 0.95)), 'in 10 min'],
+		['Cache answers', all ? `${Math.round(100 * good / all)} %` : '–', all ? `of ${number(all)} in 10 min` : 'none in 10 min'],
 	]);
 	const master = s.processes.find((p) => p.role === 'master');
 	text($('about'), `version ${s.version} · configuration ${s.generation}` +
