@@ -236,8 +236,8 @@ static void transfer_done(struct bucket_transfer *t, CURLcode code)
 	(void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	(void)curl_easy_getinfo(t->easy, CURLINFO_FILETIME_T, &modified);
 	if (code != CURLE_OK && log_limit_ok(&limit, 10, &dropped))
-		log_warning("the bucket failed: %s, status %ld dropped=%u", curl_easy_strerror(code),
-			    status, dropped);
+		log_warning("the bucket failed: %s, status %ld dropped=%u",
+			    curl_easy_strerror(code), status, dropped);
 	r->modified = modified;
 	bucket_stop(r);
 	r->done(r,

@@ -16,10 +16,9 @@
 #include "base/ipc.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "media/crash.h"
 #include "media/turn.h"
 
-#define KILLERS           64
-#define KILLER_MS         600000
 #define MESSAGES_PER_TURN 32
 #define GRACE_MS          10000 /* on top of a decoder's own time, waiting in the scaler included */
 
@@ -42,11 +41,8 @@ struct scale {
 	uint64_t next_id;
 	struct list jobs; /* under way */
 	size_t jobs_n;
-	struct {
-		int64_t until;
-		uint8_t sha256[HASH_SHA256_LEN];
-	} killers[KILLERS];
-	size_t killers_next;
+	struct crash crash;
+	struct event *resume; /* owned: a format that was off comes back */
 	struct ipc_in in;
 	struct ipc_out out;
 };
@@ -140,6 +136,39 @@ static bool result_is_good(const struct picture_result *r, const struct picture_
 	       picture_is_clean(r->format, r->bytes, r->len, r->width, r->height);
 }
 
+/* The only writer of that gauge, too. */
+static void scale_look_at_crashes(struct scale *s)
+{
+	int64_t first;
+	unsigned off = crash_count(&s->crash, &first);
+	int64_t ms = first - clock_now();
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	counter_set(METRIC_SCALER_PAUSED, off);
+	if (off)
+		(void)evtimer_add(s->resume, &tv);
+}
+
+static void on_resume(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	turn_begin();
+	scale_look_at_crashes(arg);
+}
+
+static void scale_note_crash(struct scale *s, const struct scale_job *j)
+{
+	enum picture_format f = j->what.format;
+	uint32_t ms;
+
+	counter_inc(METRIC_DECODERS_KILLED);
+	if (!crash_add(&s->crash, f, j->sha256, &ms))
+		return;
+	log_error("decoders crash one after the other, this format is off for a while format=%s "
+		  "seconds=%u",
+		  picture_mime(f), ms / 1000);
+	scale_look_at_crashes(s);
+}
+
 static void scale_on_scaled(struct scale *s, struct picture_result *r)
 {
 	struct scale_job *j = NULL;
@@ -161,11 +190,10 @@ static void scale_on_scaled(struct scale *s, struct picture_result *r)
 		job_fail(j, PICTURE_FAILED);
 		return;
 	}
-	if (r->status == PICTURE_KILLED) {
-		s->killers[s->killers_next].until = clock_now() + KILLER_MS;
-		memcpy(s->killers[s->killers_next].sha256, j->sha256, HASH_SHA256_LEN);
-		s->killers_next = (s->killers_next + 1) % KILLERS;
-	}
+	if (r->status == PICTURE_KILLED)
+		scale_note_crash(s, j);
+	else if (r->status != PICTURE_UNAVAILABLE)
+		crash_survived(&s->crash, j->what.format);
 	job_finish(j, r);
 }
 
@@ -235,17 +263,6 @@ bool scale_is_up(const struct scale *s)
 	return s->fd != -1 && s->formats;
 }
 
-static bool is_killer(const struct scale *s, const uint8_t *sha256)
-{
-	size_t i;
-
-	for (i = 0; i < KILLERS; i++)
-		if (s->killers[i].until > clock_now() &&
-		    memcmp(s->killers[i].sha256, sha256, HASH_SHA256_LEN) == 0)
-			return true;
-	return false;
-}
-
 static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	turn_begin();
@@ -255,11 +272,12 @@ static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 static int scale_may_start(const struct scale *s, const struct conf_scale *conf,
 			   const struct picture_request *what, const uint8_t *sha256)
 {
-	if (s->fd == -1 || !(s->formats & 1u << what->format))
+	if (s->fd == -1 || !(s->formats & 1u << what->format) ||
+	    crash_is_off(&s->crash, what->format))
 		return ERR_UNSUPPORTED;
 	if (s->jobs_n >= conf->queue)
 		return ERR_FULL;
-	return is_killer(s, sha256) ? ERR_IO : 0;
+	return crash_has_picture(&s->crash, sha256) ? ERR_IO : 0;
 }
 
 int scale_start(struct scale *s, const struct conf_scale *conf, const struct picture_request *what,
@@ -313,6 +331,9 @@ struct scale *scale_new(struct event_base *base)
 	s->base = base;
 	s->fd = -1;
 	list_init(&s->jobs);
+	s->resume = evtimer_new(base, on_resume, s);
+	if (!s->resume)
+		scale_free(&s);
 	return s;
 }
 
@@ -321,6 +342,8 @@ void scale_free(struct scale **s)
 	if (!*s)
 		return;
 	scale_close(*s);
+	if ((*s)->resume)
+		event_free((*s)->resume);
 	free(*s);
 	*s = NULL;
 }

@@ -3,7 +3,8 @@
  * scale - the way to the scaler process and back, with a cap on what is under way.
  *
  * Nothing that comes back is believed: ids, sizes, formats and the bytes themselves are
- * checked. A picture that killed its decoder is not tried again for a while.
+ * checked. A picture that killed its decoder is not tried again for a while, and a format whose
+ * decoders crash one after the other is off for a while (media/crash.h).
  */
 #pragma once
 
@@ -31,7 +32,8 @@ bool scale_is_up(const struct scale *s);
 
 /*
  * Takes fd in every case. *out is set to NULL when the job ends. 0, ERR_FULL (queue),
- * ERR_UNSUPPORTED (away, or the format is off), ERR_IO (killed its decoder lately) or ERR_NOMEM.
+ * ERR_UNSUPPORTED (away, or the format is off, for good or for a while), ERR_IO (killed its decoder
+ * lately) or ERR_NOMEM.
  */
 int scale_start(struct scale *s, const struct conf_scale *conf, const struct picture_request *what,
 		int fd, const uint8_t sha256[HASH_SHA256_LEN], struct scale_job **out,

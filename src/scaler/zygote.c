@@ -73,6 +73,7 @@ static struct zygote {
 
 	struct selftest test;
 	bool off;      /* the sandbox cannot be installed */
+	bool paused;   /* until pause_until: too many died before they got a picture */
 	bool announce; /* FORMATS is due */
 	char why[160];
 
@@ -149,12 +150,14 @@ static void media_refuse(struct zygote *z, uint64_t id, enum picture_status stat
 
 static void media_announce(struct zygote *z)
 {
+	uint32_t mask = z->off || z->paused ? 0 : selftest_mask(&z->test);
+
 	if (!z->announce || z->out_waits || z->media == -1)
 		return;
 	z->announce = false;
 	ipc_begin(&z->out, IPC_FORMATS);
-	ipc_put_u32(&z->out, z->off ? 0 : selftest_mask(&z->test));
-	ipc_put_str(&z->out, z->off || !selftest_mask(&z->test) ? z->why : "");
+	ipc_put_u32(&z->out, mask);
+	ipc_put_str(&z->out, mask ? "" : z->why);
 	media_send(z);
 }
 
@@ -238,10 +241,9 @@ static void children_count_death(struct zygote *z)
 	log_error("decoders die before they get a picture; the next are started in a minute");
 	z->pause_until = now + DEATHS_MS;
 	z->deaths = 0;
-	if (!selftest_is_done(&z->test)) {
-		snprintf(z->why, sizeof(z->why), "decoders die before they get a picture");
-		z->announce = true;
-	}
+	z->paused = true;
+	z->announce = true;
+	snprintf(z->why, sizeof(z->why), "decoders die before they get a picture");
 }
 
 static void children_reap(struct zygote *z)
@@ -285,6 +287,11 @@ static void children_start(struct zygote *z)
 
 	if (z->off || !z->live || clock_now() < z->pause_until)
 		return;
+	if (z->paused) {
+		z->paused = false;
+		z->announce = selftest_is_done(&z->test);
+		log_notice("decoders are started again");
+	}
 	for (i = 0; i < z->setup.children; i++) {
 		struct decoder *d = &z->slots[i].decoder;
 
@@ -373,7 +380,7 @@ static bool pictures_refuse(struct zygote *z)
 	struct waiting *w = &z->queue[z->queue_at];
 	uint64_t id = w->req.id;
 
-	if (!z->off && clock_now() < w->deadline &&
+	if (!z->off && !z->paused && clock_now() < w->deadline &&
 	    (!selftest_is_done(&z->test) || selftest_mask(&z->test) & 1u << w->req.format))
 		return false;
 	waiting_drop(z);

@@ -189,6 +189,11 @@ bool metrics_is_healthy(const char **why_out)
 			*why_out = needed[i].why;
 			return false;
 		}
+	if (counters_sum(METRIC_SCALER_PAUSED)) {
+		*why_out = "no thumbnails of some types: their decoders crash one after the "
+			   "other, the next try is in a while";
+		return false;
+	}
 	*why_out = "ok";
 	return true;
 }

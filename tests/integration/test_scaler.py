@@ -631,3 +631,21 @@ def test_no_sandbox_no_thumbnails():
         assert s.formats()[0] == 0
         s.wait_children(0)
         s.stop()
+
+
+def test_decoders_that_die_before_a_picture_turn_thumbnails_off():
+    """Twenty a minute are too many: media learns it, with the reason, instead of waiting for each picture."""
+    s = Scaler(children=4)
+    killed = set()
+    while len(killed) < 24:
+        for pid in set(s.children()) - killed:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            except ProcessLookupError:
+                pass
+        if select.select([s.media], [], [], 0)[0]:
+            break
+    assert s.formats() == (0, 'decoders die before they get a picture')
+    assert s.scale(save(corners(), 'PNG'), PNG).status == UNAVAILABLE
+    s.stop()

@@ -137,6 +137,11 @@ static void health_needs_everything(void **state UNUSED)
 		assert_false(metrics_is_healthy(&why));
 		counter_set(needed[i], 1);
 	}
+	counter_set(METRIC_SCALER_PAUSED, 1);
+	assert_false(metrics_is_healthy(&why));
+	assert_non_null(strstr(why, "crash"));
+	counter_set(METRIC_SCALER_PAUSED, 0);
+	assert_true(metrics_is_healthy(&why));
 }
 
 static void a_full_buffer_is_an_error(void **state UNUSED)
