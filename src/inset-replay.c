@@ -39,6 +39,8 @@ static const char usage[] =
 	"  --loop N               each session N times; 0: until interrupted (1)\n"
 	"  --timeout SECONDS      without anything arriving: what is due is lost (30)\n"
 	"  --expect all|none|any  thumbnails: wherever there may be one, nowhere, no matter (any)\n"
+	"  --tls direct|starttls  clients speak TLS; any certificate will do\n"
+	"  --ca FILE              ... that these authorities have signed for the stream's domain\n"
 	"  --media PORT           web server of its own for the captured URLs; 0: any port\n"
 	"  --pictures FOLDER      served by it (else it makes some)\n"
 	"  --picture-size WxH     of those (640x480)\n"
@@ -49,6 +51,7 @@ static const char usage[] =
 
 enum option_id {
 	OPT_CONNECT = 256,
+	OPT_CA,
 	OPT_LISTEN,
 	OPT_SESSIONS,
 	OPT_SPEED,
@@ -56,6 +59,7 @@ enum option_id {
 	OPT_RAMP,
 	OPT_LOOP,
 	OPT_TIMEOUT,
+	OPT_TLS,
 	OPT_EXPECT,
 	OPT_MEDIA,
 	OPT_PICTURES,
@@ -68,6 +72,7 @@ enum option_id {
 };
 
 static const struct option play_options[] = {
+	{ "ca", required_argument, NULL, OPT_CA },
 	{ "connect", required_argument, NULL, OPT_CONNECT },
 	{ "expect", required_argument, NULL, OPT_EXPECT },
 	{ "faults", required_argument, NULL, OPT_FAULTS },
@@ -85,6 +90,7 @@ static const struct option play_options[] = {
 	{ "sessions", required_argument, NULL, OPT_SESSIONS },
 	{ "speed", required_argument, NULL, OPT_SPEED },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "tls", required_argument, NULL, OPT_TLS },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -151,6 +157,12 @@ static bool parse_expect(const char *s, enum player_expect *out)
 	return false;
 }
 
+static bool parse_tls(const char *s, enum player_tls *out)
+{
+	*out = strcmp(s, "direct") == 0 ? PLAYER_TLS_DIRECT : PLAYER_TLS_STARTTLS;
+	return *out == PLAYER_TLS_DIRECT || strcmp(s, "starttls") == 0;
+}
+
 static bool parse_seconds(const char *s, int64_t *out)
 {
 	double d;
@@ -182,6 +194,9 @@ static bool play_option(struct play *p, int id, const char *value)
 	unsigned port;
 
 	switch ((enum option_id)id) {
+	case OPT_CA:
+		c->ca_file = value;
+		return true;
 	case OPT_CONNECT:
 		return parse_address(value, &c->connect, &c->connect_len);
 	case OPT_LISTEN:
@@ -198,6 +213,8 @@ static bool play_option(struct play *p, int id, const char *value)
 		return parse_count(value, 1000000000, &c->loops);
 	case OPT_TIMEOUT:
 		return parse_seconds(value, &c->timeout_us);
+	case OPT_TLS:
+		return parse_tls(value, &c->tls);
 	case OPT_EXPECT:
 		return parse_expect(value, &c->expect);
 	case OPT_MEDIA:
@@ -360,6 +377,8 @@ static int cmd_play(int argc, char **argv)
 	}
 	if (!p.config.connect_len || !p.config.listen_len)
 		return bad_usage("play: --connect and --listen are needed", NULL);
+	if (p.config.ca_file && !p.config.tls)
+		return bad_usage("play: --ca is for --tls", NULL);
 	if (optind == argc)
 		return bad_usage("play: which capture?", NULL);
 	return play(&p, argv + optind);

@@ -21,13 +21,12 @@
 #define BACKLOG_MAX       (256 * 1024)
 #define SESSIONS_A_SOURCE 25000 /* connections from one loopback address */
 
-static void session_pump(struct player_session *s);
 static void on_leg(evutil_socket_t fd, short what, void *arg);
 
 /* --- what is said -------------------------------------------------------------------------- */
 
 /* The unit as this session says it; the first one tells our server's side whose it is. */
-static int session_print(const struct player_session *s, int dir, uint64_t number, struct buf *out)
+int session_print(const struct player_session *s, int dir, uint64_t number, struct buf *out)
 {
 	const struct trace_unit *u = &s->trace->lane[dir].v[number];
 	char mark[64];
@@ -84,13 +83,14 @@ static bool session_expects(const struct player_session *s, const struct trace_u
 
 /* --- sockets ------------------------------------------------------------------------------ */
 
-static void leg_watch(struct player_leg *l)
+void session_watch(struct player_leg *l)
 {
 	short events = EV_READ;
 
 	if (l->fd == -1)
 		return;
-	if (l->connecting || l->out.len > l->out_at)
+	if (l->connecting || l->out.len > l->out_at ||
+	    (l->stage == STAGE_HANDSHAKE && l->tls && secure_wants_write(l->tls)))
 		events |= EV_WRITE;
 	if (events == l->events)
 		return;
@@ -105,18 +105,31 @@ static void leg_close(struct player_leg *l)
 	if (l->events)
 		event_del(&l->ev);
 	l->events = 0;
+	secure_free(&l->tls);
 	if (l->fd != -1)
 		close(l->fd);
 	l->fd = -1;
 	l->connecting = false;
+	l->stage = STAGE_OPEN;
+	buf_clear(&l->hello);
 	buf_clear(&l->out);
 	l->out_at = 0;
 }
 
-static void leg_flush(struct player_leg *l)
+static ssize_t leg_send(const struct player_leg *l, const uint8_t *p, size_t len)
+{
+	return l->tls ? secure_send(l->tls, p, len) : send(l->fd, p, len, MSG_NOSIGNAL);
+}
+
+static ssize_t leg_recv(const struct player_leg *l, uint8_t *p, size_t len)
+{
+	return l->tls ? secure_recv(l->tls, p, len) : recv(l->fd, p, len, 0);
+}
+
+void session_flush(struct player_leg *l)
 {
 	while (l->fd != -1 && !l->connecting && l->out.len > l->out_at) {
-		ssize_t n = send(l->fd, l->out.p + l->out_at, l->out.len - l->out_at, MSG_NOSIGNAL);
+		ssize_t n = leg_send(l, l->out.p + l->out_at, l->out.len - l->out_at);
 
 		if (n <= 0)
 			break; /* a broken connection tells when it is read */
@@ -126,7 +139,7 @@ static void leg_flush(struct player_leg *l)
 		buf_clear(&l->out);
 		l->out_at = 0;
 	}
-	leg_watch(l);
+	session_watch(l);
 }
 
 /* --- the end ------------------------------------------------------------------------------ */
@@ -179,7 +192,7 @@ static void session_turn(struct player_session *s)
 	event_add(&s->timer, &tv);
 }
 
-static void session_fail(struct player_session *s, const char *why)
+void session_fail(struct player_session *s, const char *why)
 {
 	struct player_result *r = s->player->result;
 	int side;
@@ -292,20 +305,32 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		l->connecting = false;
-		session_pump(s);
+		session_watch(l);
+		if (s->player->secure)
+			player_tls_start(l);
+		else
+			session_pump(s);
+		return;
+	}
+	if (l->stage != STAGE_OPEN) {
+		player_tls_on_event(l);
 		return;
 	}
 	if (what & EV_WRITE) {
-		leg_flush(l);
+		session_flush(l);
 		if (l->out.len - l->out_at < BACKLOG_MAX / 2)
 			session_pump(s);
 	}
 	if (!(what & EV_READ) || l->fd != fd)
 		return;
-	n = recv(fd, s->player->read_buffer, PLAYER_READ_MAX, 0);
+	do {
+		n = leg_recv(l, s->player->read_buffer, PLAYER_READ_MAX);
+		if (n > 0)
+			leg_on_bytes(l, s->player->read_buffer, (size_t)n);
+	} while (n > 0 && l->fd == fd && l->tls && secure_has_pending(l->tls));
 	if (n > 0)
-		leg_on_bytes(l, s->player->read_buffer, (size_t)n);
-	else if (n == 0)
+		return;
+	if (n == 0)
 		session_fail(s, l == &s->leg[CLIENT] ? "closed on the client's side"
 						     : "closed on the server's side");
 	else if (errno != EAGAIN && errno != EINTR)
@@ -366,8 +391,9 @@ static int64_t leg_pump(struct player_session *s, int dir)
 	const struct trace_lane *lane = &s->trace->lane[dir];
 	int64_t now = clock_us(), planned = 0;
 
-	while (s->open && l->fd != -1 && !l->connecting && l->next < lane->n &&
-	       l->out.len - l->out_at < BACKLOG_MAX && leg_may_say(s, dir, &lane->v[l->next])) {
+	while (s->open && l->fd != -1 && !l->connecting && l->stage == STAGE_OPEN &&
+	       l->next < lane->n && l->out.len - l->out_at < BACKLOG_MAX &&
+	       leg_may_say(s, dir, &lane->v[l->next])) {
 		planned = leg_plan(s, dir, &lane->v[l->next], now);
 		if (planned > now)
 			break;
@@ -375,11 +401,11 @@ static int64_t leg_pump(struct player_session *s, int dir)
 		planned = 0;
 	}
 	if (s->open)
-		leg_flush(l);
+		session_flush(l);
 	return planned;
 }
 
-static void session_pump(struct player_session *s)
+void session_pump(struct player_session *s)
 {
 	int64_t due[2], at;
 	struct timeval tv;
@@ -421,6 +447,7 @@ void session_init(struct player_session *s, struct player *p, size_t number)
 		l->session = s;
 		l->fd = -1;
 		buf_init(&l->out, TRACE_UNIT_MAX + BACKLOG_MAX);
+		buf_init(&l->hello, PLAYER_HELLO_MAX);
 		trace_cut_init(&l->cut, side == CLIENT);
 		l->checker = (struct checker){ .sums = &p->result->sums,
 					       .unit = session_unit,
@@ -493,7 +520,7 @@ void session_begin(struct player_session *s)
 		return;
 	}
 	s->leg[CLIENT].connecting = true;
-	leg_watch(&s->leg[CLIENT]);
+	session_watch(&s->leg[CLIENT]);
 }
 
 void session_on_server(struct player_session *s, int fd, const uint8_t *p, size_t len)
@@ -506,6 +533,6 @@ void session_on_server(struct player_session *s, int fd, const uint8_t *p, size_
 		return;
 	}
 	l->fd = fd;
-	leg_watch(l);
+	session_watch(l);
 	leg_on_bytes(l, p, len);
 }

@@ -22,9 +22,9 @@
 
 #define TICK_US     100000
 #define STEP_US     1000000
-#define HELLO_MAX   16384
 #define STARTS_A_S  2000 /* sessions that start in a second, unless told otherwise */
-#define SPARE_FILES 192  /* the media server's connections among them */
+#define SPARE_FILES 32   /* beside the sessions' */
+#define MEDIA_FILES 160  /* the media server's connections */
 
 /* A connection from what is tested, before its first tag has told whose it is. */
 struct stranger {
@@ -111,7 +111,7 @@ static void player_on_accept(evutil_socket_t fd, short what UNUSED, void *arg)
 		}
 		x->player = p;
 		x->fd = client;
-		buf_init(&x->in, HELLO_MAX + PLAYER_READ_MAX);
+		buf_init(&x->in, PLAYER_HELLO_MAX + PLAYER_READ_MAX);
 		list_init(&x->link);
 		list_add_tail(&p->strangers, &x->link);
 		x->ev = event_new(p->base, client, EV_READ | EV_PERSIST, stranger_on_read, x);
@@ -219,9 +219,10 @@ static void player_on_signal(evutil_socket_t fd UNUSED, short what UNUSED, void 
 /* --- the run ------------------------------------------------------------------------------ */
 
 /* Two sockets a session, and a media server. */
-static int player_raise_files(size_t sessions, struct err_msg *msg)
+static int player_raise_files(size_t sessions, bool with_media, struct err_msg *msg)
 {
-	rlim_t want = 2 * (rlim_t)sessions + SPARE_FILES;
+	rlim_t spare = SPARE_FILES + (with_media ? MEDIA_FILES : 0);
+	rlim_t want = 2 * (rlim_t)sessions + spare;
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == -1 || files.rlim_cur >= want)
@@ -234,8 +235,12 @@ static int player_raise_files(size_t sessions, struct err_msg *msg)
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur >= want)
 		return 0;
-	return err_msg_set(msg, ERR_FULL, "%zu sessions need %llu descriptors; the limit is %llu",
-			   sessions, (unsigned long long)want, (unsigned long long)files.rlim_max);
+	return err_msg_set(
+		msg, ERR_FULL,
+		"%zu sessions need %llu descriptors, and no more than %llu may be had here "
+		"(hard limit, ulimit -Hn): enough for %llu sessions",
+		sessions, (unsigned long long)want, (unsigned long long)files.rlim_max,
+		(unsigned long long)((files.rlim_max - MIN_OF(spare, files.rlim_max)) / 2));
 }
 
 /* Gives every player's session one of the capture, under a name of its own. */
@@ -301,7 +306,9 @@ static int player_open(struct player *p, struct err_msg *msg)
 		return err_msg_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
 	rc = player_cast(p, msg);
 	if (!rc)
-		rc = player_raise_files(p->n, msg);
+		rc = player_raise_files(p->n, p->config->with_media, msg);
+	if (!rc && p->config->tls)
+		rc = secure_open(p->config->ca_file, &p->secure, msg);
 	if (!rc)
 		rc = player_listen(p, msg);
 	if (!rc && p->config->with_media) {
@@ -324,6 +331,7 @@ static void player_close(struct player *p)
 	for (k = 0; p->media && k < MEDIA_FAULT_COUNT; k++)
 		p->result->media[k] = media_count(p->media, (enum media_fault)k);
 	media_close(&p->media);
+	secure_close(&p->secure);
 	if (p->accept)
 		event_free(p->accept);
 	if (p->tick)

@@ -7,7 +7,8 @@
  * monotonic clock: a unit has a planned time, and its latency counts from there, however late it
  * was really written.
  *
- * One process, one loop. Plain text streams only: what is tested ends TLS itself, or not at all.
+ * One process, one loop. Clients may speak TLS, direct or by STARTTLS (player-tls.c); our server
+ * speaks in the clear: what is tested ends TLS itself, or not at all.
  */
 #pragma once
 
@@ -24,6 +25,8 @@
 
 enum player_expect { PLAYER_EXPECT_ANY, PLAYER_EXPECT_ALL, PLAYER_EXPECT_NONE };
 
+enum player_tls { PLAYER_TLS_OFF, PLAYER_TLS_DIRECT, PLAYER_TLS_STARTTLS };
+
 struct player_config {
 	struct sockaddr_storage connect;
 	socklen_t connect_len;
@@ -36,6 +39,8 @@ struct player_config {
 	int64_t ramp_us;    /* over which sessions start */
 	int64_t timeout_us; /* without anything arriving: then what is due is lost */
 	enum player_expect expect;
+	enum player_tls tls; /* of the clients */
+	const char *ca_file; /* authorities to verify by; NULL: any certificate will do */
 	bool with_media;
 	bool progress; /* on standard error */
 	struct media_config media;

@@ -16,6 +16,7 @@ import threading
 import pytest
 
 from harness import pictures, processes, stanzas
+from harness.certs import Authority
 from harness.insetd import BUILD, TOP, environment
 from harness.processes import let_in
 from harness.rawpeer import Session
@@ -326,6 +327,41 @@ def test_thousand_sessions_under_their_own_names(play, capture):
     assert status == 0, output
     assert report['sessions']['finished'] == 1000 and report['thumbnails']['present'] == 1000
     assert report['latency']['count'] + report['held']['count'] == report['units']['arrived']
+
+
+@pytest.mark.parametrize('how', ['direct', 'starttls'])
+def test_clients_with_tls(play, tmp_path, capture, how):
+    authority = Authority(tmp_path)
+    certificate = str(authority.issue('localhost'))
+    options = {'listen.main.tls': how, 'listen.main.certificates': [certificate]}
+    for trust in ([], ['--ca', authority.file]):
+        status, report, output = play([capture], '--speed', 'max', '--sessions', 20, '--expect', 'all', '--tls', how, *trust,
+                                      options=options)
+        assert status == 0 and report['verdict'] == 'clean', output
+        assert report['sessions']['finished'] == 20 and report['thumbnails']['present'] == 20
+    strangers = tmp_path / 'strangers'
+    strangers.mkdir()
+    status, report, output = play([capture], '--tls', how, '--ca', Authority(strangers).file, options=options)
+    assert status == 1 and report['sessions']['failed'] == 1 and 'TLS: ' in output and 'certificate' in output
+
+
+def test_tls_that_is_not_to_be_had(play, capture):
+    status, report, output = play([capture], '--tls', 'direct', options={'listen.main.opaque': 'close'})
+    assert status == 1 and report['sessions']['failed'] == 1 and 'TLS: ' in output, output
+    where = ['play', '--connect', '127.0.0.1:1', '--listen', f'127.0.0.1:{processes.free_port()}']
+    assert replay(*where, '--ca', 'x', capture).returncode == 2
+    assert replay(*where, '--tls', 'maybe', capture).returncode == 2
+    missing = replay(*where, '--tls', 'direct', '--ca', '/missing', capture)
+    assert missing.returncode == 1 and 'no authorities' in missing.stderr
+
+
+def test_descriptors_are_counted_before_anything_starts(capture):
+    # Root could raise the hard limit again.
+    few = subprocess.run(['prlimit', '--nofile=100:100', *(['setpriv', '--bounding-set=-sys_resource'] if os.geteuid() == 0 else []),
+                          BUILD / 'inset-replay', 'play', '--connect', '127.0.0.1:1', '--listen',
+                          f'127.0.0.1:{processes.free_port()}', '--sessions', '50', capture],
+                         capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    assert few.returncode == 1 and 'need 132 descriptors' in few.stderr and 'enough for 34 sessions' in few.stderr
 
 
 def test_speed_rate_and_loops(play, capture):

@@ -22,7 +22,7 @@ replay: base xmpp replay
 # header pattern: layers that may include it ("main": the files directly in src/)
 libraries='
 libxml/: xmpp rule main
-openssl/: base conf stream main
+openssl/: base conf stream replay main
 event2/: stream media web box master replay main
 libconfig: conf main
 jansson: master replay main
