@@ -3,9 +3,9 @@
 """Records the sample captures below data/captures/: real servers, real clients, everything redacted.
 
 For each server: insetd with its record tap, behind it slixmpp (login, roster, rooms with their
-history, archive queries, carbons, stream management, uploads, pictures) and Profanity, and a third
-client that writes its own XML over a plain socket (tests/integration/harness/smclient.py: stream
-management with resumption).
+history, archive queries, carbons, stream management, uploads, pictures), Profanity and go-sendxmpp
+(over TLS, which insetd ends), and a client that writes its own XML over a plain socket
+(tests/integration/harness/smclient.py: stream management with resumption).
 
     sample.py BUILD-FOLDER OUT-FOLDER [SERVER...]
 """
@@ -13,6 +13,7 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ os.environ['INSET_BUILD'] = str(BUILD)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'integration'))
 
 from harness import pictures, processes                        # noqa: E402
+from harness.certs import Authority                             # noqa: E402
 from harness.ejabberd import Ejabberd                           # noqa: E402
 from harness.insetd import Insetd                               # noqa: E402
 from harness.media import MediaHost                             # noqa: E402
@@ -98,6 +100,28 @@ def profanity(folder, port, media):
         prof.stop()
 
 
+def go_sendxmpp(folder, port):
+    """A Go client: one that listens, others that send lines, to a room, and a file."""
+    def run(user, *args, said='', check=True):
+        return subprocess.run(['go-sendxmpp', '-t', '-n', '-u', f'{user}@localhost', '-p', user + 'pw', '-j', f'127.0.0.1:{port}',
+                               *map(str, args)], input=said, text=True, timeout=60, capture_output=True, check=check)
+
+    hears = processes.Process(['go-sendxmpp', '-l', '-t', '-n', '-u', 'carol@localhost', '-p', 'carolpw', '-j', f'127.0.0.1:{port}',
+                               '-r', 'go'], folder, 'go-sendxmpp')
+    try:
+        for i in range(4):
+            run('bob', 'carol@localhost', 'alice@localhost', said=' '.join(WORDS[i:]))
+        run('bob', '-i', 'carol@localhost', said='\n'.join(WORDS) + '\n', check=False)     # 1 at the end of its input
+        run('alice', '-c', ROOM, said=' '.join(WORDS))
+        for seed in (1, 2):
+            picture = folder / f'picture{seed}.jpg'
+            picture.write_bytes(pictures.jpeg(600, 400, seed=seed))
+            run('alice', '-h', picture, 'carol@localhost')
+        processes.wait_for(lambda: hears.output().count('alice@localhost') >= 2, 'both pictures have come', process=hears)
+    finally:
+        hears.stop()
+
+
 def stream_management(port):
     """Resumes once, so that a session that begins in the middle is there as well."""
     client = SmClient('carol', port)
@@ -123,12 +147,16 @@ def record(name, folder):
     tap.mkdir()
     tap.chmod(0o777)
     front = None
+    secure = processes.free_port()
     try:
-        front = Insetd(folder, server.upstream, {'fetch.allow-origin': [media.origin, server.origin], 'record.path': str(tap),
-                                                 'record.at': 'both'})
+        front = Insetd(folder, server.upstream, {
+            'fetch.allow-origin': [media.origin, server.origin], 'record.path': str(tap), 'record.at': 'both',
+            'listen.secure.bind': [f'127.0.0.1:{secure}'], 'listen.secure.upstream': server.upstream, 'listen.secure.tls': 'direct',
+            'listen.secure.certificates': [str(Authority(folder).issue('localhost'))]})
         asyncio.run(session(front.port, media))
         stream_management(front.port)
         profanity(folder, front.port, media)
+        go_sendxmpp(folder, secure)
     finally:
         if front:
             front.stop()

@@ -261,7 +261,7 @@ def test_samples_are_sound():
     result = replay('check', *SAMPLES)
     assert result.returncode == 0, result.stdout
     everything = ''.join(gzip.open(path, 'rt').read() for path in SAMPLES).lower()
-    for secret in ('juliet', 'yonder', 'alice', 'carol', 'profanity', 'slixmpp'):
+    for secret in ('juliet', 'yonder', 'alice', 'carol', 'profanity', 'slixmpp', 'sendxmpp'):
         assert secret not in everything, secret
     for kept in ('urn:xmpp:mam:2', 'urn:xmpp:carbons:2', 'urn:xmpp:sm:3', 'protocol/muc', 'jabber:x:oob', 'resumed'):
         assert kept in everything, kept
