@@ -102,6 +102,7 @@ static bool flight_find_made(struct flight *f)
 		return false;
 	memcpy(copy, r.bytes, r.len);
 	r.bytes = copy;
+	counter_inc(METRIC_CACHE_SAME_BYTES);
 	r.media_whole = f->media.whole; /* all that depends on the address */
 	flight_succeed(f, &r);
 	free(copy);
@@ -116,13 +117,13 @@ static bool flight_is_twin(struct flight *f)
 	if (cache_content_key_make(&f->content, f->media.sha256, &f->job))
 		return false;
 	f->has_content = true;
-	if (!flight_find_made(f)) {
-		first = scaling_find(f->all, &f->content);
-		if (!first)
-			return false;
-		list_add_tail(&first->twins, &f->queue);
-	}
+	if (flight_find_made(f))
+		return true;
+	first = scaling_find(f->all, &f->content);
+	if (!first)
+		return false;
 	counter_inc(METRIC_CACHE_SAME_BYTES);
+	list_add_tail(&first->twins, &f->queue);
 	return true;
 }
 

@@ -93,6 +93,18 @@ def test_changed_is_taken_anew(session, media):
     assert r.asked == [{}, {'If-None-Match': '"a"'}]
 
 
+def test_times_of_failures(start, upstream, media):
+    """What is gone has a time of its own."""
+    daemon = start({'cache.negative-ttl': '0s', 'cache.gone-ttl': '1d'})
+    session = Session(daemon.port, upstream)
+    for status, requests in ((404, 1), (410, 1), (500, 3), (403, 3)):
+        url = media.put(lambda handler, status=status: handler.reply(status, b''))
+        for n in range(3):
+            session.c2s(picture(url, f'm{n}'))
+        assert media.requests.count(url[len(media.origin):]) == requests, status
+    session.close()
+
+
 def test_no_store_of_a_304_counts(session, media):
     r = Resource(media, pictures.png(120, 80, seed=35), [('Cache-Control', 'max-age=0'), ('ETag', '"a"')],
                  [('Cache-Control', 'no-store')])

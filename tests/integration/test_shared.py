@@ -98,6 +98,28 @@ def test_second_machine_needs_no_fetch(redis, pair, upstream, media):
     assert redis.password not in a.log() + b.log()
 
 
+def test_what_was_found_unchanged_is_shared(plain, pair, upstream, media):
+    """Nobody may keep it at first; then its host says that it has not changed, and for how long."""
+    a, b = pair(plain.url)
+    asked = []
+
+    def answer(handler):
+        asked.append(handler.headers.get('If-None-Match'))
+        if asked[-1]:
+            handler.send_response(304)
+            handler.send_header('Cache-Control', 'max-age=600')
+            handler.end_headers()
+        else:
+            handler.reply(200, pictures.png(80, 80, seed=7), headers=[('Cache-Control', 'no-cache'), ('ETag', '"x"')])
+    url = media.put(answer)
+    first = through(a, upstream, url)
+    assert plain.values() == []
+    assert through(a, upstream, url) == first
+    settled(plain, 1)
+    assert through(b, upstream, url) == first
+    assert asked == [None, '"x"']
+
+
 def test_at_the_same_time_one_fetches(plain, pair, upstream, media):
     a, b = pair(plain.url)
     url, gate = media.gate(pictures.png(200, 100))
