@@ -26,7 +26,7 @@ _insetctl() {
 		case $value in
 		'') ;;
 		*'|'*) COMPREPLY=($(compgen -W "${value//|/ }" -- "$cur")); return ;;
-		FILE | SOCKET) compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+		FILE | OUT | SOCKET) compopt -o filenames 2>/dev/null || :; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 		*) return ;;
 		esac
 	fi
@@ -46,8 +46,14 @@ _insetctl() {
 		words=$(_insetctl_rows Commands | awk -F '\t' -v said="$said" 'index($1 " ", said) == 1 {
 			rest = substr($1, length(said) + 1)
 			sub(/ .*/, "", rest)
+			if (rest ~ /FILE/) { print "FILE"; exit }
 			gsub(/\|/, "\n", rest)
 			if (rest !~ /[A-Z\[]/) print rest }')
+	fi
+	if [[ $words == FILE ]]; then
+		compopt -o filenames 2>/dev/null || :
+		COMPREPLY=($(compgen -f -- "$cur"))
+		return
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }

@@ -226,10 +226,10 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(tmp_path):
 
 
 def test_drain_shows_what_is_left_until_the_daemon_has_gone(tmp_path):
-    left = [json.dumps({'ok': True, 'counters': {'sessions': n}}).encode() + b'\n' for n in (2, 2, 1)]
-    fake = Fake(tmp_path / 's', b'{"ok":true}\n', *left)
+    left = [json.dumps({'ok': True, 'drain': {'sessions': n}}).encode() + b'\n' for n in (2, 2, 1)]
+    fake = Fake(tmp_path / 's', b'{"ok":true,"sessions":2,"timeout":60000}\n', *left)
     done = fake.ctl('drain')
-    assert done.returncode == 0 and done.stdout == 'draining\n2 sessions left\n1 session left\ndrained\n'
+    assert done.returncode == 0 and done.stdout == 'draining, 2 sessions have 60.0 s\n2 sessions left\n1 session left\ndrained\n'
     assert [r['command'] for r in fake.requests] == ['drain', 'status', 'status', 'status']
     done = Fake(tmp_path / 't', b'{"more":true,"sessions":3}\n{"ok":false,"problems":["no"]}\n').ctl('drain')
     assert (done.returncode, done.stdout, done.stderr) == (1, '3 sessions left\n', 'no\ninsetctl: drain refused\n')
@@ -239,7 +239,7 @@ def test_drain_shows_what_is_left_until_the_daemon_has_gone(tmp_path):
 
 
 def test_cache_flush_and_purge(start, upstream, media):
-    daemon = start({'profiles.tiny': {'width': 16, 'height': 16},
+    daemon = start({'profiles.tiny': {'width': 16, 'height': 16, 'formats': ['ibb']},
                     'rules': [{'name': 'tiny', 'to': ['tiny@localhost'], 'action': 'thumbnail', 'profile': 'tiny'}]})
     session = Session(daemon.port, upstream)
     try:

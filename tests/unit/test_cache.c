@@ -537,62 +537,6 @@ static void test_cid_forget(void **state UNUSED)
 	cache_free(&c);
 }
 
-struct told {
-	size_t n;
-	struct host_facts last;
-};
-
-static void on_host(void *arg, const struct host_facts *h)
-{
-	struct told *t = arg;
-
-	t->n++;
-	t->last = *h;
-}
-
-static void test_blocked_hosts(void **state UNUSED)
-{
-	struct conf *c = conf_new();
-	struct host_table *t = host_table_new();
-	struct host *a = host_get(t, "a.example", 80), *b = host_get(t, "b.example", 443), *h;
-	struct told told = { 0 };
-	int i;
-
-	clock_fake(1000);
-	host_each_blocked(t, &c->limits, 9, on_host, &told);
-	assert_int_equal(told.n, 0);
-	for (i = 0; i < 5; i++)
-		host_failed(a, &c->limits);
-	host_failed(b, &c->limits);
-	clock_fake(11000);
-	host_each_blocked(t, &c->limits, 9, on_host, &told);
-	assert_int_equal(told.n, 1);
-	assert_string_equal(told.last.name, "a.example");
-	assert_true(told.last.open_ms == 20000 && told.last.failures == 5 && told.last.port == 80);
-	clock_fake(100000); /* its time is over, one transfer may try */
-	host_start(a);
-	host_each_blocked(t, &c->limits, 9, on_host, &told);
-	assert_true(told.n == 2 && told.last.open_ms == 0 && told.last.active == 1);
-	host_stop(a);
-	for (i = 0; i < 30; i++) {
-		char name[16];
-		int k;
-
-		snprintf(name, sizeof(name), "h%d", i);
-		h = host_get(t, name, 80);
-		for (k = 0; k < 5; k++)
-			host_failed(h, &c->limits);
-		host_put(&h);
-	}
-	told.n = 0;
-	host_each_blocked(t, &c->limits, 7, on_host, &told);
-	assert_int_equal(told.n, 7);
-	host_put(&a);
-	host_put(&b);
-	host_table_free(&t);
-	conf_unref(&c);
-}
-
 static void test_cid_of_bytes_that_leave(void **state UNUSED)
 {
 	static uint8_t big[30000];
@@ -644,7 +588,6 @@ int main(void)
 		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_purge),
 		cmocka_unit_test(test_cid_forget),
-		cmocka_unit_test(test_blocked_hosts),
 		cmocka_unit_test(test_breaker),
 		cmocka_unit_test(test_host_asks_for_a_pause),
 		cmocka_unit_test(test_host_table_is_bounded),
