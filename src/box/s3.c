@@ -338,12 +338,15 @@ static int on_thumbnail_seen(struct job *j, long status)
 /* 0: it is not there any more, or not ours to delete. */
 static int on_deleted(long status)
 {
-	if (status == 401 || status == 403 || status == 405 || status == 501)
-		log_notice("the bucket lets nothing be deleted, its own rules have to, status %ld",
-			   status);
-	else if (!is_good(status) && status != 404)
-		return ERR_IO;
-	return 0;
+	bool forbidden = status == 401 || status == 403 || status == 405 || status == 501;
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (forbidden && log_limit_ok(&limit, 1, &dropped))
+		log_notice("the bucket lets nothing be deleted, its own rules have to, status %ld "
+			   "dropped=%u",
+			   status, dropped);
+	return forbidden || is_good(status) || status == 404 ? 0 : ERR_IO;
 }
 
 /* Starts the next request, or the job is over: the code. */
