@@ -18,7 +18,7 @@ const plain = new Intl.NumberFormat(undefined, {maximumFractionDigits: 0});
 
 function number(v) {
 	if (v > 0 && v < 10 && v !== Math.round(v))
-		return v < 0.01 ? '<0.01' : v.toFixed(v < 1 ? 2 : 1);
+		return v < 0.01 ? '<0.01' : String(Number(v.toFixed(v < 1 ? 2 : 1)));
 	return v < 1e6 ? plain.format(v) : v < 1e9 ? `${(v / 1e6).toFixed(1)} M` : `${(v / 1e9).toFixed(1)} G`;
 }
 
