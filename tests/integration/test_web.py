@@ -106,6 +106,41 @@ def test_a_listener_keeps_its_figures_over_a_reload(start, talk):
     assert daemon.metric('inset_listener_sessions{listener="aaa"}') == 0
 
 
+@pytest.mark.parametrize('killed', [None, ('media', 'web')])
+def test_figures_add_up_with_a_verdict(start, tmp_path, killed):
+    """inset-replay says what went in and came out; also where those who count die meanwhile."""
+    server, files = free_port(), free_port()
+    daemon = start({'fetch.allow-origin': [f'http://127.0.0.1:{files}'], 'log.level': 'notice', 'workers': 2},
+                   to=f'127.0.0.1:{server}')
+    play = subprocess.Popen([BUILD / 'inset-replay', 'play', '--connect', f'127.0.0.1:{daemon.port}', '--listen',
+                             f'127.0.0.1:{server}', '--media', str(files), '--speed', 'max', '--sessions', '40', '--json',
+                             tmp_path / 'report.json', *sorted((TOP / 'data/captures').glob('*.gz'))],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment())
+    if killed:
+        daemon.wait_metric('inset_candidates_total', 1)
+        for role in killed:
+            os.kill(daemon.role(role)[0], signal.SIGKILL)
+    output, _ = play.communicate(timeout=120)
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert play.returncode == 0 and report['verdict'] == 'clean', output
+    wait_for(lambda: daemon.metrics().get('inset_sessions') == 0, 'all sessions have ended')
+    m = daemon.metrics()
+
+    def total(name):
+        return sum(v for k, v in m.items() if k.split('{')[0] == name)
+    assert total('inset_connections_total') == total('inset_sessions_ended_total') == report['sessions']['started']
+    assert total('inset_listener_connections_total') == report['sessions']['started']
+    assert total('inset_bytes_total') == total('inset_listener_bytes_total') == report['bytes']['sent']
+    assert total('inset_thumbnails_total') == report['thumbnails']['present']
+    assert total('inset_candidates_total') == report['thumbnails']['expected']
+    if not killed:
+        jobs = total('inset_jobs_total')
+        assert jobs == report['thumbnails']['expected'] == total('inset_hold_milliseconds_count')
+        assert total('inset_cache_requests_total') == jobs
+        assert total('inset_fetches_total') == sum(report['media'].values()) == total('inset_fetch_milliseconds_count')
+        assert total('inset_scaled_total') == total('inset_scale_milliseconds_count') == total('inset_fetches_total')
+
+
 # --- health ---------------------------------------------------------------------------------
 
 
