@@ -15,12 +15,11 @@
 
 #define TEXTS 16
 
-/* A member as text, safe to print; valid until TEXTS more have been asked for. */
-static const char *text_of(const json_t *o, const char *key)
+/* Safe to print; valid until TEXTS more have been asked for. NULL: "". */
+static const char *safe(const char *s)
 {
 	static char texts[TEXTS][4096];
 	static unsigned next;
-	const char *s = json_string_value(key ? json_object_get(o, key) : o);
 	char *out = texts[next++ % TEXTS];
 	size_t n;
 
@@ -37,6 +36,12 @@ static const char *text_of(const json_t *o, const char *key)
 	}
 	out[n] = '\0';
 	return out;
+}
+
+/* A member (key NULL: the value itself) as text. */
+static const char *text_of(const json_t *o, const char *key)
+{
+	return safe(json_string_value(key ? json_object_get(o, key) : o));
 }
 
 long long show_number(const json_t *o, const char *key)
@@ -135,7 +140,7 @@ static void print_status(const json_t *root)
 	print_elders(root);
 	printf("\n");
 	json_object_foreach(counters, key, v)
-		printf("%-18s %lld\n", key, (long long)json_integer_value(v));
+		printf("%-18s %lld\n", safe(key), (long long)json_integer_value(v));
 }
 
 /* --- rules ----------------------------------------------------------------------------- */
@@ -229,7 +234,7 @@ static void print_cache(const json_t *root)
 	json_array_foreach(json_object_get(root, "hosts"), i, o)
 	{
 		print_age((number_of(o, "open-ms") + 999) / 1000, age);
-		printf("left alone for %s: %s port %lld, failed %lld times in a row\n", age,
+		printf("left alone for %s: %s port %lld, failures in a row: %lld\n", age,
 		       text_of(o, "host"), number_of(o, "port"), number_of(o, "failures"));
 	}
 }
@@ -239,7 +244,7 @@ static void print_dropped(const json_t *root)
 	char bytes[32];
 
 	print_size(number_of(root, "bytes"), bytes);
-	printf("%lld entries forgotten, %s; shared cache %s\n", number_of(root, "entries"), bytes,
+	printf("entries forgotten: %lld, %s; shared cache %s\n", number_of(root, "entries"), bytes,
 	       text_of(root, "shared"));
 }
 
@@ -256,6 +261,13 @@ static bool is_special(const char *key)
 		if (strcmp(key, keys[i]) == 0)
 			return true;
 	return false;
+}
+
+static void print_value(const char *key, const char *text)
+{
+	const char *quote = strchr(text, ' ') || !text[0] ? "\"" : "";
+
+	printf(" %s=%s%s%s", key, quote, text, quote);
 }
 
 static void print_event(const json_t *o)
@@ -275,7 +287,7 @@ static void print_event(const json_t *o)
 		printf("%s %s\n", text_of(o, "stage"), text_of(o, "process"));
 		return;
 	}
-	printf("%s.%03lld %s:%s#%lld %s +%lldms %-9s", when, at % 1000, text_of(o, "process"),
+	printf("%s.%03lld %s:%s#%lld %s %5lldms  %-9s", when, at % 1000, text_of(o, "process"),
 	       text_of(o, "session"), number_of(o, "unit"), text_of(o, "direction"),
 	       number_of(o, "ms"), text_of(o, "stage"));
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
@@ -283,11 +295,11 @@ static void print_event(const json_t *o)
 		if (is_special(key))
 			continue;
 		if (json_is_string(v))
-			printf(" %s=%s", key, text_of(v, NULL));
+			print_value(safe(key), text_of(v, NULL));
 		else if (json_is_integer(v))
-			printf(" %s=%lld", key, (long long)json_integer_value(v));
+			printf(" %s=%lld", safe(key), (long long)json_integer_value(v));
 		else if (json_is_boolean(v))
-			printf(" %s=%s", key, json_is_true(v) ? "yes" : "no");
+			printf(" %s=%s", safe(key), json_is_true(v) ? "yes" : "no");
 	}
 	if (text_of(o, "jid")[0])
 		printf(" jid=%s", text_of(o, "jid"));

@@ -15,7 +15,7 @@
 #include "master/fleet.h"
 #include "master/proc.h"
 
-#define ASKS_MAX     16 /* at a time: more than the control socket has clients */
+#define ASKS_MAX     20 /* at a time: more than the control socket has clients */
 #define PROBLEMS_MAX (2 * PROCS_MAX)
 
 static struct ipc_out out; /* one at a time, too large for a stack */

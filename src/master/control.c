@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define CLIENTS_MAX 8
+#define CLIENTS_MAX 16
 #define INPUT_MAX   16384
 #define OUTPUT_MAX  (4 * 1024 * 1024)
 #define BACKLOG_MAX (256 * 1024) /* parts are dropped above */

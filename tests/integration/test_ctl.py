@@ -265,7 +265,7 @@ def test_cache_flush_and_purge(start, upstream, media):
         assert asked(daemon, 'cache', 'purge', lost)['entries'] == 1
         assert ask_all() == 1
         done = daemon.ctl('cache', 'flush')
-        assert done.returncode == 0 and done.stdout.startswith('4 entries forgotten, ')
+        assert done.returncode == 0 and done.stdout.startswith('entries forgotten: 4, ')
         assert asked(daemon, 'cache')['entries'] == 0
         assert ask_all() == 4
     finally:
@@ -317,7 +317,7 @@ def test_hosts_that_are_left_alone(start, upstream, media):
         host, = asked(daemon, 'cache')['hosts']
         assert (host['host'], host['port'], host['failures']) == ('127.0.0.1', media.port, 1)
         assert 0 < host['open-ms'] <= 600000
-        assert re.search(rf'left alone for \d+m\d+s: 127\.0\.0\.1 port {media.port}, failed 1 times', daemon.ctl('cache').stdout)
+        assert re.search(rf'left alone for \d+m\d+s: 127\.0\.0\.1 port {media.port}, failures in a row: 1', daemon.ctl('cache').stdout)
     finally:
         session.close()
 
