@@ -171,6 +171,9 @@ def test_secrets_stay_secret(tmp_path, upstream, media):
         box.remove()
     log = daemon.log()
     assert traced[0].count(' leaves ') >= 20 and traced[1].count('"leaves"') >= 20
+    for way in ('the shared cache fails', 'the bucket failed', 'session failed', 'reload refused', 'refused http',
+                'an upload was not stored', 'trace unit'):
+        assert way in log, f'{way}: nothing has been tried'
     for text in (log, said, *traced):
         assert leaks(text, tokens) == []
     for line in log.splitlines():
