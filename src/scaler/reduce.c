@@ -66,6 +66,27 @@ static inline void add_pixel(uint64_t *to, const uint8_t *p, unsigned channels, 
 	to[2] += weight * p[2];
 }
 
+/* n whole pixels, of a picture of 65535 columns at most: 32 bits hold the sums of plain ones. */
+static inline void add_pixels(uint64_t *to, const uint8_t *p, unsigned channels, uint32_t n)
+{
+	uint32_t red = 0, green = 0, blue = 0;
+	const uint8_t *end = p + (size_t)n * channels;
+
+	if (channels == 4) {
+		for (; p < end; p += 4)
+			add_pixel(to, p, 4, 1);
+		return;
+	}
+	for (; p < end; p += 3) {
+		red += p[0];
+		green += p[1];
+		blue += p[2];
+	}
+	to[0] += red;
+	to[1] += green;
+	to[2] += blue;
+}
+
 static void reduce_across(struct reduce *r, const uint8_t *row)
 {
 	unsigned channels = r->channels;
@@ -87,8 +108,8 @@ static void reduce_across(struct reduce *r, const uint8_t *row)
 			add_pixel(sums, row + (size_t)x * channels, channels, PART - from % PART);
 			x++;
 		}
-		for (; x < last; x++)
-			add_pixel(whole, row + (size_t)x * channels, channels, 1);
+		if (x < last)
+			add_pixels(whole, row + (size_t)x * channels, channels, last - x);
 		for (c = 0; c < channels; c++)
 			sums[c] += whole[c] * PART;
 		if (to % PART)

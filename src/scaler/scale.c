@@ -18,7 +18,10 @@
 #include "scaler/encode.h"
 #include "scaler/header.h"
 #include "scaler/heif.h"
+#include "scaler/jpeg.h"
+#include "scaler/loss.h"
 #include "scaler/placeholder.h"
+#include "scaler/reduce.h"
 #include "scaler/samples.h"
 
 /* Counts what decoders read over and over: at 64 MiB an honest PNG of 25 Mpx in 48 MB ended.
@@ -32,10 +35,6 @@ static const char *const coder[PICTURE_FORMAT_COUNT] = {
 	[PICTURE_JPEG] = "JPEG", [PICTURE_PNG] = "PNG", [PICTURE_GIF] = "GIF",
 	[PICTURE_WEBP] = "WEBP", [PICTURE_BMP] = "BMP",
 };
-
-/* Decoders warn of much that does no harm; these words mean that pixels are missing. */
-static const char *const missing[] = { "premature",  "unexpected", "truncated",   "insufficient",
-				       "not enough", "EOF",        "end of file", "end-of-file" };
 
 static MagickPassFail scale_deny(const ConfirmAccessMode mode UNUSED, const char *path UNUSED,
 				 ExceptionInfo *ex UNUSED)
@@ -71,17 +70,21 @@ const char *scale_version(void)
 	return GetMagickVersion(NULL);
 }
 
-/* Pixels and sides of the header against the limits; hint_out: "WxH" where a JPEG is to be decoded
- * smaller, else "". */
+/* A JPEG is decoded no smaller than this. */
+struct hint {
+	uint32_t width, height;
+	bool shrinks; /* it is larger than that */
+};
+
+/* Pixels and sides of the header against the limits. */
 static bool scale_is_small_enough(const struct picture_request *req, const struct header *h,
-				  char *hint_out, size_t size)
+				  struct hint *hint)
 {
 	const struct picture_limits *l = &req->limits;
 	uint64_t pixels = (uint64_t)h->width * h->height;
 	uint32_t w, ht, w_turned, h_turned;
 	uint64_t ratio;
 
-	hint_out[0] = '\0';
 	if (h->width > l->max_side || h->height > l->max_side)
 		return false;
 	if (req->format != PICTURE_JPEG)
@@ -92,9 +95,7 @@ static bool scale_is_small_enough(const struct picture_request *req, const struc
 	w = MAX_OF(w, w_turned) * SCALE_DCT_MARGIN;
 	ht = MAX_OF(ht, h_turned) * SCALE_DCT_MARGIN;
 	ratio = MIN_OF(h->width / w, h->height / ht);
-	/* GraphicsMagick takes a size beyond the picture's own for a wish to have it doubled. */
-	if (ratio > 1)
-		snprintf(hint_out, size, "%ux%u", w, ht);
+	*hint = (struct hint){ .width = w, .height = ht, .shrinks = ratio > 1 };
 	/* The decoder goes down to eighths, rounding up. */
 	ratio = MIN_OF(MAX_OF(ratio, 1u), 8u);
 	return pixels <= l->max_pixels_jpeg && pixels / (ratio * ratio) <= l->max_pixels;
@@ -102,22 +103,18 @@ static bool scale_is_small_enough(const struct picture_request *req, const struc
 
 static bool scale_lost_pixels(const ExceptionInfo *ex)
 {
-	size_t i;
-
 	if (ex->severity >= ErrorException)
 		return true;
 	if (ex->severity < WarningException)
 		return false;
-	for (i = 0; i < ARRAY_SIZE(missing); i++)
-		if ((ex->reason && strcasestr(ex->reason, missing[i])) ||
-		    (ex->description && strcasestr(ex->description, missing[i])))
-			return true;
-	return false;
+	return (ex->reason && loss_is_meant(ex->reason)) ||
+	       (ex->description && loss_is_meant(ex->description));
 }
 
-static Image *scale_decode(const struct picture_request *req, const char *hint, const uint8_t *p,
-			   size_t len)
+static Image *scale_decode(const struct picture_request *req, const struct hint *hint,
+			   const uint8_t *p, size_t len)
 {
+	char size[32];
 	ImageInfo *info = CloneImageInfo(NULL);
 	ExceptionInfo ex;
 	Image *image;
@@ -127,8 +124,11 @@ static Image *scale_decode(const struct picture_request *req, const char *hint, 
 	snprintf(info->magick, sizeof(info->magick), "%s", coder[req->format]);
 	info->subimage = 0;
 	info->subrange = 1;
-	if (hint[0])
-		(void)CloneString(&info->size, hint);
+	/* A size beyond the picture's own would be a wish to have it doubled. */
+	if (hint->shrinks) {
+		snprintf(size, sizeof(size), "%ux%u", hint->width, hint->height);
+		(void)CloneString(&info->size, size);
+	}
 	image = BlobToImage(info, p, len, &ex);
 	if (image && (scale_lost_pixels(&ex) || scale_lost_pixels(&image->exception))) {
 		DestroyImageList(image);
@@ -137,6 +137,42 @@ static Image *scale_decode(const struct picture_request *req, const char *hint, 
 	DestroyImageInfo(info);
 	DestroyExceptionInfo(&ex);
 	return image;
+}
+
+/* EXIF's: does it lie on its side? */
+static bool is_turned(const struct header *h)
+{
+	return h->orientation >= LeftTopOrientation && h->orientation <= LeftBottomOrientation;
+}
+
+/* The thumbnail's size before it is turned upright. */
+static void scale_target(const struct picture_request *req, const struct header *h, uint32_t *w_out,
+			 uint32_t *h_out)
+{
+	uint32_t bw = is_turned(h) ? req->height : req->width;
+	uint32_t bh = is_turned(h) ? req->width : req->height;
+
+	encode_fit(h->width, h->height, bw, bh, w_out, h_out);
+}
+
+/* By the decoder for it. */
+static Image *scale_open(const struct picture_request *req, const struct hint *hint,
+			 const uint8_t *p, size_t len, struct header *h, bool *too_big)
+{
+	uint32_t w, ht;
+	bool not_plain;
+	Image *image;
+
+	if (req->format == PICTURE_HEIC || req->format == PICTURE_AVIF)
+		return heif_decode(p, len, req->limits.max_pixels, MAX_OF(req->width, req->height),
+				   h, too_big);
+	if (req->format == PICTURE_JPEG) {
+		scale_target(req, h, &w, &ht);
+		image = jpeg_decode(p, len, w, ht, &not_plain);
+		if (!not_plain)
+			return image;
+	}
+	return scale_decode(req, hint, p, len);
 }
 
 /* Replaces *image by what f made of it; false when f failed. */
@@ -168,42 +204,42 @@ static void scale_colors(Image *image)
 		(void)TransformColorspace(image, RGBColorspace);
 }
 
-static bool scale_shrink(Image **image, const struct picture_request *req, bool turned,
+/* Of what was decoded, which may be less than the header says. */
+static bool scale_shrink(Image **image, const struct header *h, const struct picture_request *req,
 			 ExceptionInfo *ex)
 {
-	uint32_t bw = turned ? req->height : req->width;
-	uint32_t bh = turned ? req->width : req->height;
-	uint32_t w, h;
+	struct header decoded = { .width = (uint32_t)(*image)->columns,
+				  .height = (uint32_t)(*image)->rows,
+				  .orientation = h->orientation };
+	uint32_t w, ht;
 
-	encode_fit((uint32_t)(*image)->columns, (uint32_t)(*image)->rows, bw, bh, &w, &h);
-	if (w == (*image)->columns && h == (*image)->rows)
+	scale_target(req, &decoded, &w, &ht);
+	if (w == decoded.width && ht == decoded.height)
 		return true;
-	return scale_replace(image, ThumbnailImage(*image, w, h, ex));
+	return scale_replace(image, ThumbnailImage(*image, w, ht, ex));
 }
 
 /* Of the upright picture; none is no failure. */
 static void scale_placeholder(const Image *image, struct picture_thumbhash *out)
 {
-	uint32_t w, h;
-	uint8_t *rgba;
+	uint32_t width = (uint32_t)image->columns, height = (uint32_t)image->rows, w, h, y;
+	size_t i, n = (size_t)width * height * 4;
+	uint8_t *rgba = malloc(n);
+	struct reduce r = { 0 };
 	ExceptionInfo ex;
-	Image *small;
-	size_t i;
 
-	encode_fit((uint32_t)image->columns, (uint32_t)image->rows, PLACEHOLDER_SIDE,
-		   PLACEHOLDER_SIDE, &w, &h);
+	encode_fit(width, height, PLACEHOLDER_SIDE, PLACEHOLDER_SIDE, &w, &h);
 	GetExceptionInfo(&ex);
-	small = w == image->columns && h == image->rows ? CloneImage(image, 0, 0, MagickTrue, &ex)
-							: ThumbnailImage(image, w, h, &ex);
-	rgba = small ? malloc((size_t)w * h * 4) : NULL;
-	if (rgba && DispatchImage(small, 0, 0, w, h, "RGBA", CharPixel, rgba, &ex)) {
-		for (i = 3; !small->matte && i < (size_t)w * h * 4; i += 4)
+	if (rgba && DispatchImage(image, 0, 0, width, height, "RGBA", CharPixel, rgba, &ex) &&
+	    reduce_init(&r, width, height, w, h, 4) == 0) {
+		for (i = 3; !image->matte && i < n; i += 4)
 			rgba[i] = 255;
-		placeholder_make(rgba, w, h, out);
+		for (y = 0; y < height; y++)
+			reduce_add(&r, rgba + (size_t)y * width * 4);
+		placeholder_make(r.pixels, w, h, out);
 	}
+	reduce_fini(&r);
 	free(rgba);
-	if (small)
-		DestroyImage(small);
 	DestroyExceptionInfo(&ex);
 }
 
@@ -214,14 +250,14 @@ static enum picture_status scale_image(Image **image, const struct header *h,
 	/* EXIF's numbers are GraphicsMagick's; it reads them of JPEG only, so ours count for all.
 	 */
 	OrientationType orientation = (OrientationType)h->orientation;
-	bool turned = orientation >= LeftTopOrientation && orientation <= LeftBottomOrientation;
+	bool turned = is_turned(h);
 	ExceptionInfo ex;
 	bool ok;
 
 	res->original_width = turned ? h->height : h->width;
 	res->original_height = turned ? h->width : h->height;
 	GetExceptionInfo(&ex);
-	ok = scale_shrink(image, req, turned, &ex);
+	ok = scale_shrink(image, h, req, &ex);
 	if (ok) {
 		scale_colors(*image);
 		if (orientation > TopLeftOrientation && orientation <= LeftBottomOrientation)
@@ -239,7 +275,7 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 {
 	struct header h;
 	bool too_big = false;
-	char hint[32];
+	struct hint hint = { 0 };
 	Image *image;
 
 	memset(res, 0, sizeof(*res));
@@ -249,7 +285,7 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 		return;
 	res->original_width = h.width;
 	res->original_height = h.height;
-	if (!scale_is_small_enough(req, &h, hint, sizeof(hint))) {
+	if (!scale_is_small_enough(req, &h, &hint)) {
 		res->status = PICTURE_TOO_BIG;
 		return;
 	}
@@ -260,11 +296,7 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 							      : req->limits.max_pixels));
 	(void)SetMagickResourceLimit(WidthResource, req->limits.max_side);
 	(void)SetMagickResourceLimit(HeightResource, req->limits.max_side);
-	if (req->format == PICTURE_HEIC || req->format == PICTURE_AVIF)
-		image = heif_decode(p, len, req->limits.max_pixels, MAX_OF(req->width, req->height),
-				    &h, &too_big);
-	else
-		image = scale_decode(req, hint, p, len);
+	image = scale_open(req, &hint, p, len, &h, &too_big);
 	if (too_big)
 		res->status = PICTURE_TOO_BIG;
 	if (!image)
