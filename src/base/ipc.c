@@ -219,12 +219,17 @@ static int ipc_send_now(int sock, const struct ipc_out *out)
 	return 0;
 }
 
+int ipc_check(const struct ipc_out *out)
+{
+	if (!out->error && out->len - sizeof(uint32_t) > rows[out->type].max + 16)
+		return ERR_TOO_BIG;
+	return out->error;
+}
+
 int ipc_send(int sock, struct ipc_out *out)
 {
-	int rc = out->error;
+	int rc = ipc_check(out);
 
-	if (!rc && out->len - sizeof(uint32_t) > rows[out->type].max + 16)
-		rc = ERR_TOO_BIG;
 	if (!rc)
 		rc = ipc_send_now(sock, out);
 	if (out->own_fd != -1)

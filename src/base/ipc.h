@@ -80,6 +80,8 @@ void ipc_put_fd(struct ipc_out *out, int fd);
  * as a full queue), ERR_CLOSED, ERR_TOO_BIG, ERR_NOMEM or ERR_IO.
  */
 int ipc_send(int sock, struct ipc_out *out) MUSTCHECK;
+/* 0, or why ipc_send() would not even try. */
+int ipc_check(const struct ipc_out *out) MUSTCHECK;
 
 /* --- reading --------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@
 #include "conf/generation.h"
 #include "media/desk.h"
 #include "media/flight.h"
+#include "media/outbox.h"
 #include "media/service-asks.h"
 #include "media/turn.h"
 
@@ -41,6 +42,7 @@ enum { EXIT_FAULT = 70 };
 struct client {
 	int fd;              /* owned; -1: none */
 	struct event *event; /* owned */
+	struct outbox outbox;
 	struct list waiters;
 };
 
@@ -73,6 +75,7 @@ static void service_end(int code)
 static void client_close(struct client *c)
 {
 	flights_leave(&c->waiters);
+	outbox_close(&c->outbox);
 	if (c->event)
 		event_free(c->event);
 	c->event = NULL;
@@ -91,7 +94,8 @@ static void on_offered(uint64_t id)
 		log_debug("an answer found the channel to the box full or closed");
 }
 
-/* A full or closed channel loses the answer: the proxy's own deadline lets the message go on. */
+/* A closed channel, or one that is full for long, loses the answer: the proxy's own deadline lets
+ * the message go on. */
 static void on_result(void *client, const struct job_result *r)
 {
 	struct client *c = client;
@@ -102,7 +106,7 @@ static void on_result(void *client, const struct job_result *r)
 	}
 	ipc_begin(&s.out, IPC_RESULT);
 	job_result_put(&s.out, r);
-	if (ipc_send(c->fd, &s.out))
+	if (outbox_send(&c->outbox, &s.out))
 		log_debug("a result found the channel to its proxy full or closed");
 }
 
@@ -248,7 +252,7 @@ static int client_open(uint32_t index, int fd)
 	client_close(c);
 	c->fd = fd;
 	c->event = event_new(s.base, fd, EV_READ | EV_PERSIST, on_client, c);
-	if (!c->event || event_add(c->event, NULL) == -1) {
+	if (!c->event || event_add(c->event, NULL) == -1 || outbox_open(&c->outbox, s.base, fd)) {
 		log_error("no way to a proxy: out of memory");
 		client_close(c);
 	}
@@ -440,9 +444,11 @@ static int service_open(void)
 
 	for (i = 0; i < CLIENTS_MAX; i++) {
 		s.clients[i].fd = -1;
+		outbox_init(&s.clients[i].outbox);
 		list_init(&s.clients[i].waiters);
 	}
 	s.box.fd = -1;
+	outbox_init(&s.box.outbox);
 	list_init(&s.box.waiters);
 	/* Read into libcurl's tables before files are out of reach. */
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
