@@ -46,7 +46,6 @@ static void flight_scaled(struct flight *f, const struct picture_result *p)
 				.bytes = p->bytes,
 				.len = p->len };
 
-	flight_note(f, HISTOGRAM_SCALE);
 	if (p->status != PICTURE_OK) {
 		flight_fail(f, status_of_picture(p->status));
 		return;
@@ -62,6 +61,7 @@ static void on_scaled(void *arg, const struct picture_result *p)
 	struct list twins, *i;
 
 	counter_inc(p->status == PICTURE_OK ? METRIC_SCALED : METRIC_SCALED_BAD);
+	flight_note(f, HISTOGRAM_SCALE); /* once a picture, as the counter */
 	list_init(&twins);
 	while ((i = list_first(&f->twins))) {
 		list_remove(i);

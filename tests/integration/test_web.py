@@ -138,7 +138,8 @@ def test_figures_add_up_with_a_verdict(start, tmp_path, killed):
         assert jobs == report['thumbnails']['expected'] == total('inset_hold_milliseconds_count')
         assert total('inset_cache_requests_total') == jobs
         assert total('inset_fetches_total') == sum(report['media'].values()) == total('inset_fetch_milliseconds_count')
-        assert total('inset_scaled_total') == total('inset_scale_milliseconds_count') == total('inset_fetches_total')
+        # The same bytes under several addresses are scaled once.
+        assert 1 <= total('inset_scaled_total') == total('inset_scale_milliseconds_count') <= total('inset_fetches_total')
 
 
 # --- health ---------------------------------------------------------------------------------
