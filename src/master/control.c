@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -204,10 +205,13 @@ static void client_lines(struct client *c)
 	}
 }
 
-/* It says no more, and perhaps is gone. Who waits for one answer may still read it. */
+/* It says no more, or is gone. Who waits for one answer may still read it. */
 static void client_on_end(struct client *c)
 {
-	if (!c->waiting || c->streaming) {
+	struct pollfd p = { .fd = c->fd };
+
+	/* POLLHUP: it does not read either. */
+	if (!c->waiting || c->streaming || poll(&p, 1, 0) == -1 || p.revents & POLLHUP) {
 		client_close(c);
 		return;
 	}
