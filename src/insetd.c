@@ -141,7 +141,7 @@ static void print_metrics(void)
 
 	for (i = 0; i < METRIC_COUNT; i++)
 		printf("inset_%s\t%s\t%s\t%s\n", metric_rows[i].name,
-		       metric_rows[i].type == METRIC_TYPE_GAUGE ? "gauge" : "counter",
+		       metric_rows[i].type == METRIC_TYPE_COUNTER ? "counter" : "gauge",
 		       metric_rows[i].labels, metric_rows[i].help);
 	for (i = 0; i < RULE_FIGURE_COUNT; i++)
 		printf("inset_%s\t%s\trule\t%s\n", rule_figure_rows[i].name,

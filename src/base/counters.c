@@ -106,11 +106,17 @@ uint64_t counters_layout(void)
 		h = layout_add(layout_add(h, metric_rows[i].name), metric_rows[i].labels);
 	for (i = 0; i < HISTOGRAM_COUNT; i++)
 		h = layout_add(h, histogram_rows[i].name);
+	for (i = 0; i < HISTOGRAM_BUCKETS; i++)
+		h = (h ^ histogram_bounds[i]) * 0x100000001b3;
 	for (i = 0; i < RULE_FIGURE_COUNT; i++)
 		h = layout_add(h, rule_figure_rows[i].key);
+	for (i = 0; i < LISTENER_FIGURE_COUNT; i++)
+		h = layout_add(layout_add(h, listener_figure_rows[i].name),
+			       listener_figure_rows[i].labels);
 	h = (h ^ COUNTERS_SLOTS) * 0x100000001b3;
 	h = (h ^ (offsetof(struct counters_pages, slot) * 31 +
-		  offsetof(struct counters_pages, rules))) *
+		  offsetof(struct counters_pages, rules) * 7 +
+		  offsetof(struct counters_pages, listeners))) *
 	    0x100000001b3;
 	return h ? h : 1;
 }

@@ -16,11 +16,17 @@
 #include "base/log.h"
 #include "xmpp/redact.h"
 
+#define FIRST_SHIFT  20 /* a million sessions a second and process; fits into JSON */
 #define FLUSH_MS     1000
 #define REDACTED_MAX (512u * 1024) /* of one call: what a leg reads, and what was kept back */
 #define RECORD_CHUNK (128u * 1024) /* fed to a redactor at a time */
 
 struct record {
+	/*
+	 * Numbers begin here: a proxy that was started again, and another generation's beside it
+	 * after an upgrade, write files of the same name.
+	 */
+	uint64_t first;
 	struct capture *capture; /* owned */
 	struct event *flush;     /* owned */
 	struct buf redacted;
@@ -98,6 +104,7 @@ struct record *record_new(struct event_base *base, const struct conf_record *con
 		return NULL;
 	buf_init(&r->redacted, REDACTED_MAX);
 	hash_random(r->key, sizeof(r->key));
+	r->first = (uint64_t)clock_wall() << FIRST_SHIFT;
 	r->path = strdup(conf->path);
 	r->at = conf->at;
 	r->redact = conf->redact;
@@ -179,7 +186,7 @@ struct record_session *record_open(struct record *r, uint64_t id)
 	if (!s)
 		return NULL; /* this one is not recorded */
 	s->record = r;
-	s->id = id;
+	s->id = r->first + id;
 	r->sessions++;
 	for (dir = LANE_C2S; dir <= LANE_S2C; dir++)
 		for (where = CAPTURE_BEFORE; where <= CAPTURE_AFTER; where++)
