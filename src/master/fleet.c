@@ -298,6 +298,13 @@ static int on_log(struct proc *p, struct ipc_in *in)
 	return 0;
 }
 
+void fleet_commit(struct proc *p)
+{
+	p->confirmed = false;
+	p->state = PROC_COMMITTED;
+	fleet_send_number(p, IPC_COMMIT, p->master->conf->generation);
+}
+
 static int on_confirm(struct proc *p, struct ipc_in *in)
 {
 	struct master *m = p->master;
@@ -316,8 +323,9 @@ static int on_confirm(struct proc *p, struct ipc_in *in)
 	    (fleet_has_generation(p) && generation != m->conf->generation))
 		return ERR_BAD_MESSAGE;
 	if (ready) {
-		p->state = PROC_COMMITTED;
-		fleet_send_number(p, IPC_COMMIT, m->conf->generation);
+		p->confirmed = true;
+		if (inherit_may_commit(p))
+			fleet_commit(p);
 		return 0;
 	}
 	log_error("%s cannot run: %s", p->name, why);

@@ -29,6 +29,8 @@ void fleet_send_generation(struct proc *p, uint64_t generation, const struct mem
 			   const struct sockets *sockets);
 /* COMMIT or ROLLBACK. */
 void fleet_send_number(struct proc *p, enum ipc_type type, uint64_t generation);
+/* A child that starts has confirmed: it goes live. */
+void fleet_commit(struct proc *p);
 void fleet_send_stop(struct proc *p, uint32_t ms);
 
 /* Does this child get generations (all but the scaler)? */

@@ -130,25 +130,40 @@ static bool has_formats(struct master *m)
 	return false;
 }
 
-static bool is_all_up(const struct master *m)
+/* Is each process up, or each but the proxies? */
+static bool are_up(const struct master *m, bool proxies)
 {
 	size_t i;
 
 	for (i = 0; i < m->procs_n; i++) {
 		const struct proc *p = &m->procs[i];
 
-		if (!p->unwanted && p->state != PROC_UP &&
+		if (!p->unwanted && p->state != PROC_UP && (proxies || p->role != ROLE_PROXY) &&
 		    !(p->role == ROLE_SCALER && !m->scaler_needed && p->settled))
 			return false;
 	}
 	return true;
 }
 
+bool inherit_may_commit(const struct proc *p)
+{
+	const struct master *m = p->master;
+
+	return !m->takes_over || p->role != ROLE_PROXY ||
+	       (are_up(m, false) && (!m->scaler_needed || fleet_formats(m)));
+}
+
 void inherit_advance(struct master *m)
 {
 	json_t *ready;
+	size_t i;
 
-	if (!m->takes_over || m->announced || m->stopping || !is_all_up(m) || !has_formats(m))
+	if (!m->takes_over || m->announced || m->stopping || !are_up(m, false) || !has_formats(m))
+		return;
+	for (i = 0; i < m->procs_n; i++)
+		if (m->procs[i].state == PROC_STARTING && m->procs[i].confirmed)
+			fleet_commit(&m->procs[i]);
+	if (!are_up(m, true))
 		return;
 	m->announced = true;
 	ready = json_pack("{s:s, s:i, s:s}", "say", "ready", "pid", (int)getpid(), "control",

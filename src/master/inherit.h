@@ -26,6 +26,12 @@ void inherit_advance(struct master *m);
 /* It cannot be: the old one is told why, and this process ends. */
 void inherit_fail(struct master *m, const char *why);
 
+/*
+ * May a child that has confirmed go live? An heir's proxies accept clients only when all others are
+ * up: the old insetd would have given them thumbnails.
+ */
+bool inherit_may_commit(const struct proc *p);
+
 /* A process that was needed has ended. */
 void inherit_on_exit(const struct proc *p);
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'integration'))
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument('build', type=Path)
-parser.add_argument('--sessions', type=int, default=1008, help='a multiple of 14')
+parser.add_argument('--sessions', type=int, default=1024, help='a multiple of those in the sample captures')
 parser.add_argument('--rate', type=int, default=5000)
 parser.add_argument('--loop', type=int, default=1)
 args = parser.parse_args()
@@ -29,7 +29,7 @@ os.environ['INSET_BUILD'] = str(args.build.resolve())
 from harness import processes                                   # noqa: E402
 from harness.box import Box                                     # noqa: E402
 from harness.insetd import Insetd                               # noqa: E402
-from harness.replay import CAPTURED, Replay, frames             # noqa: E402
+from harness.replay import Replay, captured, frames             # noqa: E402
 
 processes.adopt_orphans()
 failures = []
@@ -96,7 +96,7 @@ def judge_upgrades(daemon, code, report, output):
     processes.wait_for(lambda: not status(daemon)['elders'], 'the old ones have ended', 60)
     seen = daemon.metrics()
     both = ('{direction="c2s"}', '{direction="s2c"}')
-    times = args.sessions * args.loop // CAPTURED
+    times = args.sessions * args.loop // captured()
     for what, ours, theirs in (
             ('connections', seen['inset_connections_total'], report['sessions']['started']),
             ('sessions ended', seen['inset_sessions_ended_total{reason="ended"}'], report['sessions']['finished']),

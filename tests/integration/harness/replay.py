@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """inset-replay as load: runs beside a test and gives its verdict in the end."""
+import functools
 import gzip
 import json
 import subprocess
@@ -8,7 +9,13 @@ from .insetd import BUILD, TOP, environment
 from .processes import free_port
 
 SAMPLES = sorted((TOP / 'data' / 'captures').glob('*.jsonl.gz'))
-CAPTURED = 14       # sessions in them: with a multiple of it every one is played equally often
+
+
+@functools.lru_cache
+def captured():
+    """Sessions in the samples: with a multiple of it every one is played equally often."""
+    info = subprocess.run([BUILD / 'inset-replay', 'info', '--json', *SAMPLES], capture_output=True, check=True)
+    return json.loads(info.stdout)['sessions']
 
 
 def frames(captures=()):
