@@ -43,6 +43,13 @@ bad=$(systemd-tmpfiles --create --root="$work/root" inset.conf 2>&1)
 [ "$(stat -c %a "$work/root/run/inset") $(stat -c %a "$work/root/var/lib/inset")" = "755 750" ] || bad="$bad wrong modes"
 check "units: systemd makes the folders" "$bad"
 
+# What a build needs stands in two places; compiler, make and autotools go without saying in a package.
+sed -n '/^# group build/,/^# group demo/p' "$srcdir/data/packages.txt" |
+	grep -v -x -e '#.*' -e autoconf -e automake -e ca-certificates -e gcc -e git -e libc6-dev -e make | sort >"$work/want"
+sed -n '/^Build-Depends:/,/^$/p' "$srcdir/debian/control" | sed -n 's/^  *\([a-z0-9.+-]*\).*/\1/p' | grep -v -x dh-apparmor |
+	sort >"$work/have"
+check "units: debian/control and data/packages.txt name the same libraries" "$(diff "$work/want" "$work/have" | grep '^[<>]')"
+
 # -Q: the kernel is not asked; this machine need not have AppArmor.
 bad=$(apparmor_parser -Q -K -S "$builddir/data/apparmor/usr.sbin.insetd" 2>&1 >/dev/null | grep -v '^Cache read/write disabled')
 check "units: AppArmor takes usr.sbin.insetd" "$bad"
