@@ -105,6 +105,28 @@ async def picture_passes(port, authority):
         await client.end()
 
 
+def test_the_packages_configuration_disturbs_nobody(tmp_path):
+    """It is right, on loopback only, and on no port of a server's; so is what it proposes."""
+    conf = TOP / 'debian' / 'inset.conf'
+    checked = run('-t', '-c', conf)
+    assert (checked.returncode, checked.stderr) == (0, '')
+    active = ''.join(line for line in conf.read_text().splitlines(True) if not line.lstrip().startswith('#'))
+    binds = re.findall(r'bind += "([^"]+):(\d+)"', active)
+    assert [host for host, _ in binds] == ['127.0.0.1'] * 2
+    assert not {port for _, port in binds} & {'5222', '5223', '5269', '5280', '5281', '5347', '5443', '15222'}
+    assert 'allow-origin' not in active
+
+    proposed = re.sub(r'^\s*(bind|upstream) += .*\n', '', active, count=2, flags=re.M)
+    comments = re.findall(r'^\s*#((?:bind|upstream|tls|certificates) += .*|fetch = .*)\n', conf.read_text(), re.M)
+    assert len(comments) == 5
+    fetch = comments.pop()
+    certificate = Authority(tmp_path).issue('localhost')
+    text = proposed.replace('c2s = {\n', 'c2s = {\n' + '\n'.join(comments) + '\n') + fetch
+    (tmp_path / 'proposed.conf').write_text(text.replace('/etc/inset/tls/example.org.pem', str(certificate)))
+    checked = run('-t', '-c', tmp_path / 'proposed.conf')
+    assert (checked.returncode, checked.stderr) == (0, ''), text
+
+
 def test_the_commands_exist():
     """What the README tells to type."""
     text = (TOP / 'README.md').read_text()

@@ -20,7 +20,7 @@ trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || :; rm -rf --one-file-system 
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-steps="starts confined reloads relays activated restarts own_users"
+steps=${STEPS:-starts confined reloads relays activated restarts own_users}
 
 [ -f "$top/build/package/inset.deb" ] || [ -n "$(ls "$top"/build/package/inset_*.deb 2>/dev/null)" ] || "$top/quickstart" package
 mkdir "$root"
@@ -35,7 +35,7 @@ exec >/dev/ttyS0 2>&1
 ip link set lo up
 grep inset /sys/kernel/security/apparmor/profiles
 for step in $steps; do
-	SESSIONS=2 sh /root/inside.sh \$step >/tmp/out 2>&1 && echo "RESULT ok \$step" || { cat /tmp/out; echo "RESULT not ok \$step"; }
+	SESSIONS=2 sh /root/inside.sh \$step >/tmp/out 2>&1 && echo "RESULT ok \$step" || { sed "s/^/RESULT: /" /tmp/out; echo "RESULT not ok \$step"; }
 	cat /sys/fs/cgroup/system.slice/inset.service/cgroup.procs | while read -r pid; do
 		echo "PROFILE \$(cat /proc/\$pid/comm) \$(cat /proc/\$pid/attr/apparmor/current)"
 	done
@@ -75,7 +75,7 @@ timeout 1800 qemu-system-x86_64 -accel "$accel" -cpu max -m 2048 -smp 2 -nograph
 qemu=$!
 wait "$qemu" || { tail -n 40 "$work/serial"; exit 1; }
 qemu=
-tr -d '\r' <"$work/serial" | grep -a '^RESULT\|^PROFILE' | sort | uniq -c
+tr -d '\r' <"$work/serial" | grep -a '^RESULT\|^PROFILE' | uniq -c
 ! grep -a -q '^RESULT \(not ok\|DENIED\)' "$work/serial"
 [ "$(grep -a -c '^RESULT ok' "$work/serial")" -eq "$(echo $steps | wc -w)" ]
 [ "$(grep -a '^PROFILE' "$work/serial" | grep -a -v -c 'insetd (enforce)')" -eq 0 ]
