@@ -596,24 +596,6 @@ def test_new_media_and_bad_media(scaler):
     assert scaler.scale(save(corners(), 'PNG'), PNG).status == OK
 
 
-def test_corpus(scaler):
-    """Pictures of other projects' fuzzers and test suites, where this machine has them."""
-    killed = []
-    for name, fmt in dict(jpeg=JPEG, png=PNG, gif=GIF, webp=WEBP, bmp=BMP).items():
-        assert scaler.scale(save(photo(400, 300), name.upper()), fmt, max_bytes=16384).status == OK
-        folder = SOURCE.parent / 'shared' / 'pictures' / name
-        paths = sorted(folder.iterdir()) if folder.is_dir() else []
-        for path in paths[:int(os.environ.get('INSET_CORPUS', '60'))]:
-            res = scaler.scale(path.read_bytes(), fmt, max_bytes=16384)
-            if res.status == KILLED:
-                killed.append(path)
-            if res.status == OK:
-                assert res.image().size == (res.width, res.height)
-    assert not killed
-    scaler.wait_children(2)
-    assert 'Z' not in [state(c) for c in scaler.children()]
-
-
 def test_alone_it_says_so():
     alone = subprocess.run([BINARY], capture_output=True, text=True)
     assert alone.returncode == 2 and 'insetd' in alone.stderr and alone.stderr.count('\n') == 1

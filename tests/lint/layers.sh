@@ -31,6 +31,8 @@ ares: media main
 hiredis/: media main
 microhttpd: web box main
 magick/: scaler
+libheif/: scaler
+jpeglib: scaler
 seccomp: scaler
 zlib: base stream replay
 '
