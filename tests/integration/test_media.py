@@ -192,6 +192,32 @@ def test_address_in_disguise(named, upstream, dns, media, trap, how):
     session.close()
 
 
+def test_names_that_look_like_addresses(named, upstream, dns, trap):
+    """Harmless ones: what is before the path's first mark is asked for, and nothing else."""
+    session = Session(named.port, upstream)
+    for url, host in (('http://127.0.0.1%2eexample.test:{}/', '127.0.0.1.example.test'),
+                      ('http://query.example.test?@127.0.0.1/', 'query.example.test'),
+                      ('http://xn--80ak6aa92e.test:{}/', 'xn--80ak6aa92e.test')):
+        session.c2s(picture(url.format(trap.port)))
+        assert dns.asked[host, A] >= 1, url
+    assert trap.is_untouched()
+    session.close()
+
+
+@pytest.mark.parametrize('status', [301, 302, 303, 307, 308])
+def test_every_redirect_is_judged_anew(named, upstream, dns, media, trap, status):
+    """Also one that stays with a name whose origin is exempt, and whose address has changed meanwhile."""
+    dns.put('pics.example.test', ['127.0.0.1'], ['127.0.0.1'], ['127.0.0.9'])
+    session = Session(named.port, upstream)
+    for target in (f'http://127.0.0.1:{trap.port}/x.png', f'//127.0.0.2:{trap.port}/x.png', f'http://pics.example.test:{trap.port}/x',
+                   f'https://pics.example.test:{media.port}/x.png', f'http://[::1]:{trap.port}/', 'file:///etc/passwd'):
+        url = media.put(lambda handler, to=target: handler.reply(status, b'', headers=[('Location', to)]))
+        session.c2s(picture(f'http://pics.example.test:{media.port}{url[len(media.origin):]}'))
+    gets_thumbnail(session, media.put(GOOD), 'still-works')
+    assert trap.is_untouched()
+    session.close()
+
+
 def test_proxies_of_the_environment_are_ignored(tmp_path, upstream, media, trap, monkeypatch):
     for name in ('http_proxy', 'HTTP_PROXY', 'https_proxy', 'all_proxy', 'ALL_PROXY'):
         monkeypatch.setenv(name, f'http://127.0.0.1:{trap.port}')

@@ -98,6 +98,37 @@ static void test_ranges(void **state UNUSED)
 	guard_free(&g);
 }
 
+/* The same IPv4 ranges within IPv6: mapped, and as the end of an ISATAP address. */
+static void test_ranges_within_ipv6(void **state UNUSED)
+{
+	static const char *const ways[] = { "::ffff:", "2a00:1::5efe:", "2a00:1::200:5efe:" };
+	struct guard *g = guard_with(NULL, 0, NULL, 0);
+	size_t i, k;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		const char *const bad[] = { ranges[i].first, ranges[i].inside, ranges[i].last };
+		const char *const good[] = { ranges[i].before, ranges[i].after };
+		char text[INET6_ADDRSTRLEN + 32];
+		size_t n;
+
+		if (strchr(ranges[i].first, ':'))
+			continue;
+		for (k = 0; k < ARRAY_SIZE(ways); k++) {
+			for (n = 0; n < ARRAY_SIZE(bad); n++) {
+				snprintf(text, sizeof(text), "%s%s", ways[k], bad[n]);
+				if (allows(g, text))
+					fail_msg("allowed: %s", text);
+			}
+			for (n = 0; n < ARRAY_SIZE(good); n++) {
+				snprintf(text, sizeof(text), "%s%s", ways[k], good[n]);
+				if (good[n][0] && !allows(g, text))
+					fail_msg("denied: %s", text);
+			}
+		}
+	}
+	guard_free(&g);
+}
+
 static void test_single_addresses(void **state UNUSED)
 {
 	static const char *const bad[] = {
@@ -309,9 +340,13 @@ static void test_targets(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ranges),       cmocka_unit_test(test_single_addresses),
-		cmocka_unit_test(test_deny_network), cmocka_unit_test(test_local),
-		cmocka_unit_test(test_names),        cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_ranges_within_ipv6),
+		cmocka_unit_test(test_single_addresses),
+		cmocka_unit_test(test_deny_network),
+		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_targets),
 	};
 
