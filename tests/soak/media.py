@@ -159,6 +159,7 @@ class Flow:
 
     def __init__(self, daemon, upstream):
         self.session = Session(daemon.port, upstream)
+        self.session.server.sock.settimeout(None)               # it may be silent while others have their turn
         self.arrived = self.thumbnails = 0
         self.moved = threading.Condition()
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -207,7 +208,7 @@ def pictures_soak(start, host):
         seen.update(own=max(seen['own'], own), pss=max(seen['pss'], pss))
         if seen['early'] is None and sent >= OPTIONS.urls // 10:
             seen['early'] = descriptors(daemon)
-        if sent % 10000 == 0:
+        if sent % 5000 == 0:
             rate = sent / (time.monotonic() - seen['at'])
             print(f'  {sent} sent, {rate:.0f}/s, media own {own >> 20} MiB, pss {pss >> 20} MiB', flush=True)
     for n in range(0, OPTIONS.urls, 500):
