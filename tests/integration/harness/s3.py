@@ -140,6 +140,7 @@ class S3:
         self.lock, self.released = threading.Lock(), threading.Event()
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', port), _Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None      # handshakes that fail are what a test wants
         self.server.s3 = self
         self.port = self.server.server_address[1]
         self.url = f'http://127.0.0.1:{self.port}/bucket'
