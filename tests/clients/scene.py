@@ -74,11 +74,12 @@ def keep(shot, name):
 class Scene:
     """A server, a picture, and alice, who reaches the server directly or through insetd."""
 
-    def __init__(self, folder, media, picture=True):
+    def __init__(self, folder, media, picture=True, upload=True):
         self.folder = Path(folder)
         (self.folder / 'prosody').mkdir(parents=True)
         self.media, self.picture = media, picture
-        self.server = Prosody(self.folder / 'prosody', modules=('websocket',), options='consider_websocket_secure = true')
+        self.server = Prosody(self.folder / 'prosody', modules=('websocket',), options='consider_websocket_secure = true',
+                              upload=upload)
         self.daemons = []
         self.port = self.server.port
 

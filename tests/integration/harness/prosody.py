@@ -43,7 +43,9 @@ Component "conference.{domain}" "muc"
 	modules_enabled = {{ "muc_mam" }}
 	restrict_room_creation = false
 	muc_room_locking = false
+'''
 
+UPLOAD = '''
 Component "upload.{domain}" "http_file_share"
 	http_host = "localhost"
 	http_file_share_size_limit = 20 * 1024 * 1024
@@ -73,8 +75,8 @@ Component "robot.localhost"
 
 class Prosody:
     def __init__(self, folder, users=('alice', 'bob', 'carol'), http_name='localhost', component=False, domain='localhost',
-                 s2s=None, modules=(), options='', behind=None):
-        """s2s: address and port for other servers. behind: text in place of data/servers/prosody.cfg.lua."""
+                 s2s=None, modules=(), options='', behind=None, upload=True):
+        """upload: a service of the server's own. s2s: address and port for other servers. behind: text in place of data/servers/prosody.cfg.lua."""
         self.folder, self.domain = Path(folder), domain
         self.port, self.http_port, self.component_port = free_port(), free_port(), free_port()
         self.origin = f'http://{http_name}:{self.http_port}'
@@ -82,7 +84,7 @@ class Prosody:
         ports = {'15222': self.port, '15280': self.http_port, '15347': self.component_port}
         behind = re.sub(r'(?<=_ports = { )\d+', lambda found: str(ports[found[0]]),
                         behind or BEHIND_INSET.read_text())
-        rest = CONF.format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain,
+        rest = (CONF + (UPLOAD if upload else '')).format(folder=self.folder, http_port=self.http_port, http_name=http_name, domain=domain,
                            options=options, modules=' '.join(f'"{name}";' for name in modules))
         conf = self.folder / 'prosody.cfg.lua'
         conf.write_text(behind + (FEDERATED.format(s2s=s2s) if s2s else ALONE) + rest + (COMPONENT if component else ''))
