@@ -38,6 +38,7 @@ from harness.insetd import Insetd                               # noqa: E402
 
 TICK = os.sysconf('SC_CLK_TCK')
 PICTURES = 24
+SHORT = 4
 
 HAPROXY = '''
 global
@@ -128,9 +129,10 @@ class Bench:
         try:
             for title, (connections, size, unit, count, target) in loads.items():
                 found = {name: [] for name in RELAYS}
-                for turn in range(OPTIONS.rounds):
+                # Short rounds, many of them: on a busy machine ratios of long ones swing as much, and there are fewer.
+                for turn in range(OPTIONS.rounds * SHORT):
                     for name in sorted(RELAYS, reverse=turn % 2 == 1):
-                        result = self.load(relays[name], upstream, connections, size)
+                        result = self.load(relays[name], upstream, connections, size, OPTIONS.seconds / SHORT)
                         say(round=turn, load=title, relay=name, **result)
                         found[name].append(result['cpu_seconds'] / count(result))
                 for other in ('haproxy', 'bufferevent'):
@@ -294,7 +296,7 @@ class Bench:
 
     def cached(self):
         media, upstream = processes.free_port(), processes.free_port()
-        count, rate = 400, 4000     # no more than a lane may hold at a time
+        count, sessions, rate = 100, 40, 4000       # no more than a lane may hold at a time, on a busy machine, too
         body = 'http://h.example/picture.jpg'
         captures = {
             'cached': self.capture('cached', [f"<message to='b@x' id='p'><body>{body}</body><x xmlns='jabber:x:oob'>"
@@ -304,18 +306,26 @@ class Bench:
         found = {name: [] for name in captures}
         relay = self.relay('insetd', upstream, fetch__allow_origin=[f'http://127.0.0.1:{media}'])
         try:
-            for turn in range(OPTIONS.rounds + 1):
+            for turn in range(3 * OPTIONS.rounds + 1):
+                spent = {}
                 for name, capture in captures.items():
                     pids = relay.role('proxy') + relay.role('media')
                     before = self.cpu_of_loops(pids)
-                    report = self.play(relay.port, upstream, capture, '--media', media, '--sessions', 10, '--ramp-up', 0,
+                    report = self.play(relay.port, upstream, capture, '--media', media, '--sessions', sessions, '--ramp-up', 0,
                                        '--speed', 'max', '--rate', rate)
-                    spent = (self.cpu_of_loops(pids) - before) / (10 * count) * 1e6
-                    if turn:        # the first round fills the cache
-                        if report['thumbnails']['present'] < report['thumbnails']['expected'] * 0.99:
-                            raise processes.Failure(f'not all were cached: {report["thumbnails"]}')
-                        found[name].append(spent)
-                        say(round=turn, load='cached', kind=name, us=round(spent, 2))
+                    spent[name] = (self.cpu_of_loops(pids) - before) / (sessions * count) * 1e6
+                    say(round=turn, load='cached', kind=name, us=round(spent[name], 2), thumbnails=report['thumbnails']['present'],
+                        expected=report['thumbnails']['expected'])
+                    # On a busy machine some messages leave without: such a round says nothing, nor does the one that fills the cache.
+                    if not turn or report['thumbnails']['present'] < report['thumbnails']['expected'] * 0.99:
+                        spent.clear()
+                        break
+                for name, us in spent.items():
+                    found[name].append(us)
+                if len(found['plain']) == OPTIONS.rounds:
+                    break
+            if not found['plain']:
+                raise processes.Failure('not all messages got their thumbnail in any round')
         finally:
             relay.stop()
         rates = {name: [1e6 / us for us in values] for name, values in found.items()}
