@@ -38,35 +38,6 @@ static uint32_t le32(const uint8_t *p)
 	return le16(p + 2) << 16 | le16(p);
 }
 
-/* How much of the file a format's first step needs; 0: it tells nothing. */
-static unsigned first_want(enum picture_format format)
-{
-	switch (format) {
-	case PICTURE_JPEG:
-		return 2;
-	case PICTURE_PNG:
-		return 24;
-	case PICTURE_GIF:
-		return 10;
-	case PICTURE_WEBP:
-		return 30;
-	case PICTURE_BMP:
-		return 26;
-	case PICTURE_HEIC: /* boxes in any order; the decoder judges them */
-	case PICTURE_AVIF:
-	case PICTURE_NONE:
-	case PICTURE_FORMAT_COUNT:
-		return 0;
-	}
-	return 0;
-}
-
-void peek_init(struct peek *p, enum picture_format format)
-{
-	*p = (struct peek){ .format = format, .want = first_want(format) };
-	p->done = p->want == 0;
-}
-
 static void peek_end(struct peek *p, uint32_t width, uint32_t height)
 {
 	p->done = true;
@@ -163,31 +134,30 @@ static void bmp_step(struct peek *p)
 		peek_end(p, le32(p->room + 18), height & 0x80000000u ? 0u - height : height);
 }
 
-static void peek_step(struct peek *p)
+static void png_step(struct peek *p)
 {
-	switch (p->format) {
-	case PICTURE_JPEG:
-		jpeg_step(p);
-		break;
-	case PICTURE_PNG:
-		peek_end(p, be32(p->room + 16), be32(p->room + 20));
-		break;
-	case PICTURE_GIF:
-		peek_end(p, le16(p->room + 6), le16(p->room + 8));
-		break;
-	case PICTURE_WEBP:
-		webp_step(p);
-		break;
-	case PICTURE_BMP:
-		bmp_step(p);
-		break;
-	case PICTURE_HEIC:
-	case PICTURE_AVIF:
-	case PICTURE_NONE:
-	case PICTURE_FORMAT_COUNT:
-		p->done = true;
-		break;
-	}
+	peek_end(p, be32(p->room + 16), be32(p->room + 20));
+}
+
+static void gif_step(struct peek *p)
+{
+	peek_end(p, le16(p->room + 6), le16(p->room + 8));
+}
+
+/* How much of the file a format's first step needs. A format without a row tells nothing. */
+static const struct {
+	unsigned want;
+	void (*step)(struct peek *p);
+} formats[PICTURE_FORMAT_COUNT] = {
+	[PICTURE_JPEG] = { 2, jpeg_step }, [PICTURE_PNG] = { 24, png_step },
+	[PICTURE_GIF] = { 10, gif_step },  [PICTURE_WEBP] = { 30, webp_step },
+	[PICTURE_BMP] = { 26, bmp_step },
+};
+
+void peek_init(struct peek *p, enum picture_format format)
+{
+	*p = (struct peek){ .format = format, .want = formats[format].want };
+	p->done = p->want == 0;
 }
 
 void peek_add(struct peek *p, const uint8_t *bytes, size_t len)
@@ -206,7 +176,7 @@ void peek_add(struct peek *p, const uint8_t *bytes, size_t len)
 		len -= n;
 		if (p->have == p->want) {
 			p->have = 0;
-			peek_step(p);
+			formats[p->format].step(p);
 		}
 	}
 }

@@ -23,6 +23,7 @@
 #include "scaler/placeholder.h"
 #include "scaler/reduce.h"
 #include "scaler/samples.h"
+#include "scaler/scans.h"
 
 /* Counts what decoders read over and over: at 64 MiB an honest PNG of 25 Mpx in 48 MB ended.
  * Against loops. */
@@ -99,6 +100,23 @@ static bool scale_is_small_enough(const struct picture_request *req, const struc
 	/* The decoder goes down to eighths, rounding up. */
 	ratio = MIN_OF(MAX_OF(ratio, 1u), 8u);
 	return pixels <= l->max_pixels_jpeg && pixels / (ratio * ratio) <= l->max_pixels;
+}
+
+/* What a JPEG that is decoded at an eighth does not need of its file is left out: a copy, or NULL.
+ */
+static uint8_t *scale_thin(const struct picture_request *req, const struct header *h,
+			   const uint8_t *p, size_t *len)
+{
+	uint32_t w, ht, w_turned, h_turned;
+
+	if (req->format != PICTURE_JPEG)
+		return NULL;
+	encode_fit(h->width, h->height, req->width, req->height, &w, &ht);
+	encode_fit(h->width, h->height, req->height, req->width, &w_turned, &h_turned);
+	if (h->width / 8 < MAX_OF(w, w_turned) * SCALE_DCT_MARGIN ||
+	    h->height / 8 < MAX_OF(ht, h_turned) * SCALE_DCT_MARGIN)
+		return NULL;
+	return scans_thin(p, *len, len);
 }
 
 static bool scale_lost_pixels(const ExceptionInfo *ex)
@@ -276,6 +294,7 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 	struct header h;
 	bool too_big = false;
 	struct hint hint = { 0 };
+	uint8_t *thin;
 	Image *image;
 
 	memset(res, 0, sizeof(*res));
@@ -296,7 +315,9 @@ void scale_picture(const struct picture_request *req, const uint8_t *p, size_t l
 							      : req->limits.max_pixels));
 	(void)SetMagickResourceLimit(WidthResource, req->limits.max_side);
 	(void)SetMagickResourceLimit(HeightResource, req->limits.max_side);
-	image = scale_open(req, &hint, p, len, &h, &too_big);
+	thin = scale_thin(req, &h, p, &len);
+	image = scale_open(req, &hint, thin ? thin : p, len, &h, &too_big);
+	free(thin);
 	if (too_big)
 		res->status = PICTURE_TOO_BIG;
 	if (!image)
