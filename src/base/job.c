@@ -149,6 +149,9 @@ void job_result_put(struct ipc_out *out, const struct job_result *r)
 	ipc_put_u8(out, (uint8_t)r->status);
 	ipc_put_u8(out, r->from_cache);
 	ipc_put_u32(out, r->max_age);
+	ipc_put_u32(out, r->queue_ms);
+	ipc_put_u32(out, r->fetch_ms);
+	ipc_put_u32(out, r->scale_ms);
 	ipc_put_u8(out, (uint8_t)r->media_format);
 	ipc_put_u32(out, r->media_width);
 	ipc_put_u32(out, r->media_height);
@@ -176,6 +179,9 @@ int job_result_get(struct ipc_in *in, struct job_result *r)
 	status = ipc_get_u8(in);
 	from_cache = ipc_get_u8(in);
 	r->max_age = ipc_get_u32(in);
+	r->queue_ms = ipc_get_u32(in);
+	r->fetch_ms = ipc_get_u32(in);
+	r->scale_ms = ipc_get_u32(in);
 	media_format = ipc_get_u8(in);
 	r->media_width = ipc_get_u32(in);
 	r->media_height = ipc_get_u32(in);

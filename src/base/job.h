@@ -65,6 +65,10 @@ struct job_result {
 	enum job_status status;
 	bool from_cache;
 	uint32_t max_age; /* seconds the thumbnail stays valid; 0: do not keep */
+	/* What this answer took, for those who look into it; 0 where there was no such stage. */
+	uint32_t queue_ms;
+	uint32_t fetch_ms;
+	uint32_t scale_ms;
 	/* The media, valid when status is JOB_OK. */
 	enum picture_format media_format;
 	uint32_t media_width;

@@ -52,6 +52,9 @@ struct flight {
 	struct list waiters;
 	enum flight_state state;
 	int64_t since; /* it waits for its turn, fetches or scales */
+	uint32_t queue_ms;
+	uint32_t fetch_ms;
+	uint32_t scale_ms;
 	struct cache_key key;
 	char *url;         /* owned, canonical */
 	struct host *host; /* reference */

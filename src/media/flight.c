@@ -74,8 +74,13 @@ void flight_free(struct flight *f)
 	event_active(all->next, EV_TIMEOUT, 0);
 }
 
-void flight_finish(struct flight *f, const struct job_result *r)
+void flight_finish(struct flight *f, const struct job_result *result)
 {
+	struct job_result copy = *result, *r = &copy;
+
+	copy.queue_ms = f->queue_ms;
+	copy.fetch_ms = f->fetch_ms;
+	copy.scale_ms = f->scale_ms;
 	while (!list_is_empty(&f->waiters)) {
 		struct waiter *w = CONTAINER_OF(list_first(&f->waiters), struct waiter, in_flight);
 		void *client = w->client;
@@ -155,7 +160,15 @@ void flight_note(struct flight *f, enum histogram_id stage)
 {
 	int64_t now = clock_now();
 
-	counter_observe(stage, (uint64_t)(now - f->since));
+	uint32_t ms = (uint32_t)MIN_OF(now - f->since, (int64_t)UINT32_MAX);
+
+	counter_observe(stage, ms);
+	if (stage == HISTOGRAM_QUEUE)
+		f->queue_ms = ms;
+	else if (stage == HISTOGRAM_FETCH)
+		f->fetch_ms = ms;
+	else if (stage == HISTOGRAM_SCALE)
+		f->scale_ms = ms;
 	f->since = now;
 }
 

@@ -377,6 +377,11 @@ void tracing_result(const struct fifo_entry *e, const struct job_result *r)
 		return;
 	jtext_str(&j, "status", job_status_name(r->status));
 	jtext_bool(&j, "from-cache", r->from_cache);
+	if (r->queue_ms || r->fetch_ms || r->scale_ms) {
+		jtext_int(&j, "queue-ms", r->queue_ms);
+		jtext_int(&j, "fetch-ms", r->fetch_ms);
+		jtext_int(&j, "scale-ms", r->scale_ms);
+	}
 	if (r->status == JOB_OK) {
 		jtext_str(&j, "media", picture_mime(r->media_format));
 		jtext_int(&j, "media-bytes", (int64_t)r->media_size);

@@ -370,6 +370,11 @@ def test_trace(start, upstream, media, trace):
         alice.c2s(picture(small))
         assert [e['rule'] for e in one.events() if e['stage'] == 'rule'] == ['big', 'rest']
 
+        stanza = picture(media.put(lambda h: (time.sleep(0.05), h.reply(200, pictures.jpeg(300, 200)))))
+        check_thumbnail(stanza, roundtrip(alice, stanza))
+        result, = (e for e in one.events() if e['stage'] == 'result')
+        assert not result['from-cache'] and result['fetch-ms'] >= 50 and {'queue-ms', 'scale-ms'} < set(result)
+
         everybody = trace(daemon, '*')
         assert everybody.text == 'begins proxy/0\n'
         carol.c2s(message('<body>hello</body>'))
@@ -393,7 +398,6 @@ def test_trace_of_what_waits(start, upstream, media, trace):
         leaves = one.events()[-1]
         assert leaves['why'] == 'deadline' and leaves['held-ms'] >= 100
         gate.set()
-        daemon.options['listen.main.hold'] = '10s'
         url, gate = media.gate(pictures.jpeg(300, 200))
         pid, = daemon.role('media')
         os.kill(pid, signal.SIGSTOP)                         # takes the job, and the message waits

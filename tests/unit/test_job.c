@@ -38,6 +38,9 @@ static struct job_result a_result(const uint8_t *bytes, size_t len)
 	return (struct job_result){ .id = 9,
 				    .status = JOB_OK,
 				    .max_age = 60,
+				    .queue_ms = 1,
+				    .fetch_ms = 20,
+				    .scale_ms = 300,
 				    .media_format = PICTURE_JPEG,
 				    .media_width = 4000,
 				    .media_height = 3000,
@@ -222,6 +225,7 @@ static void result_round_trip(void **state UNUSED)
 		job_result_put(&out, &r);
 		assert_int_equal(over(ROLE_MEDIA, ROLE_PROXY), 0);
 		assert_int_equal(job_result_get(&in, &back), 0);
+		assert_true(back.queue_ms == 1 && back.fetch_ms == 20 && back.scale_ms == 300);
 		assert_int_equal(back.len, sizes[i]);
 		assert_memory_equal(back.bytes, bytes, sizes[i]);
 		assert_int_equal(back.media_size, 12345);
