@@ -174,6 +174,7 @@ step_upgrades() {
 
 # The drop-in of the examples: root with a few capabilities, the others become their users.
 step_own_users() {
+	configure
 	install -D -m 644 /usr/share/doc/inset/examples/own-users.conf /etc/systemd/system/inset.service.d/own-users.conf
 	cp $conf /root/good
 	echo 'media-user = "games"  scaler-user = "nobody"' >>$conf
