@@ -2,7 +2,7 @@
 /*
  * encode - the ladder: ever smaller files of one upright sRGB picture until one fits.
  *
- * Private to the scaler, the one header that shows GraphicsMagick's types.
+ * Private to the scaler.
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scale - one picture file in, one thumbnail file out; all of GraphicsMagick that we use.
+ * scale - one picture file in, one thumbnail file out: by GraphicsMagick, plain JPEGs by libjpeg
+ * (jpeg.c), HEIC and AVIF by libheif (heif.c).
  *
  * Runs in a sandboxed child on hostile bytes. Limits are checked on the file's own header
  * before the decoder sees it; the decoder is forced to the sniffed format and reads the
