@@ -308,7 +308,9 @@ def test_heif_damaged(scaler, name, fmt):
         for flip in (0xff, 0x01):
             bad = bytearray(data)
             bad[i] ^= flip
-            assert scaler.scale(bytes(bad), fmt).status in (OK, FAILED, TOO_BIG, NO_FIT)
+            status = scaler.scale(bytes(bad), fmt).status
+            # A size that was flipped to 65536 lines: without RLIMIT_AS only the clock ends that.
+            assert status in (OK, FAILED, TOO_BIG, NO_FIT) or (status == KILLED and not has_sandbox()), i
     assert scaler.scale(data, fmt).status == OK
 
 
