@@ -235,7 +235,18 @@ static int commit_again(struct store *s, const char *facts, struct store_file *f
 	return 0;
 }
 
-/* *kept_out: it is a new upload; *fresh_out as above: one whose content made room is none. */
+static bool has_other_facts(const struct store *s, const char *facts, const struct store_file *f)
+{
+	struct store_file there;
+
+	return store_read_facts(s, facts, &there) == 0 &&
+	       memcmp(there.sha256, f->sha256, sizeof(f->sha256)) != 0;
+}
+
+/*
+ * *kept_out: it is a new upload, one whose content had made room is none. *fresh_out as above, and
+ * they are there still: after a failure under a name without facts, for the sweep.
+ */
 static int commit(struct store_draft *d, struct store_file *f, bool *kept_out, bool *fresh_out)
 {
 	char content[STORE_NAME_LEN], upload[STORE_NAME_LEN], facts[STORE_NAME_LEN];
@@ -245,6 +256,9 @@ static int commit(struct store_draft *d, struct store_file *f, bool *kept_out, b
 	store_name(content, 'b', f->sha256, sizeof(f->sha256));
 	store_name(upload, 'u', f->id, sizeof(f->id));
 	store_name(facts, 'm', f->id, sizeof(f->id));
+	/* Where a content has made room, nothing but these facts keeps others from its name. */
+	if (has_other_facts(s, facts, f))
+		return ERR_EXISTS;
 	if (fsync(d->fd) == -1)
 		return store_errno();
 	/* Another process may drop a content that nobody refers to between the two steps. */
@@ -268,7 +282,7 @@ static int commit(struct store_draft *d, struct store_file *f, bool *kept_out, b
 
 		/* Its own name and the draft's: no upload refers to it. */
 		if (fstatat(s->dir, content, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2)
-			(void)unlinkat(s->dir, content, 0);
+			*fresh_out = unlinkat(s->dir, content, 0) == -1;
 	}
 	return rc;
 }
@@ -283,7 +297,7 @@ int store_commit(struct store_draft **dp, struct store_file *f, uint64_t now UNU
 	*dp = NULL;
 	if (!rc)
 		rc = commit(d, f, &kept, &fresh);
-	if (rc || !fresh)
+	if (!fresh)
 		store_bytes_remove(s, d->size);
 	if (!kept)
 		store_share_remove(s, d->user, store_blocks_of(d->size));

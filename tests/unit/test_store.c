@@ -288,10 +288,12 @@ static void every_call_fails_once(void **state UNUSED)
 			assert_true(holds(s, 1, "before"));
 			assert_int_equal(names('t'), 0);
 			assert_int_equal(store_files(s), 1 + (rc == 0));
-			assert_int_equal(store_bytes(s), 4096u * (1 + (rc == 0)));
+			/* What is left without facts is nobody's, but takes its room. */
+			assert_int_equal(store_bytes(s), 4096 * names('b'));
 			/* And it can be tried again. */
 			assert_int_equal(upload(s, 2, "content", &f), 0);
 			assert_true(holds(s, 2, "content"));
+			assert_int_equal(store_bytes(s), 2 * 4096);
 			store_close(&s);
 			s = open_store(NOW);
 			assert_true(holds(s, 1, "before") && holds(s, 2, "content"));
@@ -361,8 +363,11 @@ static int copy(struct store *s, uint8_t n, struct store_file *f)
 	if (rc)
 		return rc;
 	snprintf(text, sizeof(text), "copy %03u", n);
-	assert_int_equal(store_write(d, text, 8), 0);
-	return store_commit(&d, f, NOW);
+	rc = store_write(d, text, 8);
+	if (!rc)
+		return store_commit(&d, f, NOW);
+	store_abort(&d);
+	return rc;
 }
 
 static void path_of(char out[128], uint8_t n)
@@ -436,6 +441,44 @@ static void the_least_recently_used_makes_room(void **state UNUSED)
 	store_close(&s);
 }
 
+/* Whatever fails while room is made: what is counted is what is there, and it can be tried again.
+ */
+static void every_call_fails_once_while_room_is_made(void **state UNUSED)
+{
+	static const int errors[] = { ENOSPC, EIO, EMFILE };
+	struct store_file f;
+	struct store *s;
+	size_t i;
+	long n;
+	int rc;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		for (n = 0, failed = true; failed; n++) {
+			empty();
+			s = open_store(NOW);
+			store_set_limits(s, 2 * 4096, UINT64_MAX);
+			store_set_elsewhere(s, on_gone, told);
+			assert_int_equal(copy(s, 1, &f), 0);
+			assert_int_equal(upload(s, 2, "mine", &f), 0);
+			failure = errors[i];
+			failed = false;
+			countdown = n;
+			rc = copy(s, 3, &f);
+			countdown = -1;
+			assert_true(rc == 0 || failed);
+			assert_true(holds(s, 2, "mine"));
+			assert_int_equal(names('t'), 0);
+			assert_int_equal(store_bytes(s), 4096 * names('b'));
+			assert_int_equal(store_files(s), names('m'));
+			store_set_limits(s, 3 * 4096, UINT64_MAX); /* for what nobody refers to */
+			assert_int_equal(copy(s, 3, &f), 0);
+			assert_true(is_here(s, 3) && holds(s, 2, "mine"));
+			assert_int_equal(store_bytes(s), 4096 * names('b'));
+			store_close(&s);
+		}
+	empty();
+}
+
 /* One content, two uploads: of the other store, and of this one alone. */
 static void what_is_here_alone_stays(void **state UNUSED)
 {
@@ -459,6 +502,26 @@ static void what_is_here_alone_stays(void **state UNUSED)
 	assert_int_equal(copy(s, 6, &f), ERR_FULL);
 	assert_true(holds(s, 1, "copy 002") && holds(s, 5, "mine"));
 	assert_int_equal(store_bytes(s), 2 * 4096);
+	store_close(&s);
+}
+
+static void the_name_of_what_made_room_is_nobody_elses(void **state UNUSED)
+{
+	struct store *s = open_store(NOW);
+	struct store_file f;
+
+	store_set_limits(s, 2 * 4096, UINT64_MAX);
+	store_set_elsewhere(s, on_gone, told);
+	assert_int_equal(copy(s, 1, &f), 0);
+	assert_int_equal(copy(s, 2, &f), 0);
+	used_at(1, 1000);
+	assert_int_equal(copy(s, 3, &f), 0);
+	assert_false(is_here(s, 1));
+	assert_int_equal(upload(s, 1, "as long!", &f), ERR_EXISTS);
+	assert_false(is_here(s, 1));
+	assert_int_equal(store_bytes(s), 4096 * names('b'));
+	assert_int_equal(copy(s, 1, &f), 0);
+	assert_true(holds(s, 1, "copy 001"));
 	store_close(&s);
 }
 
@@ -595,7 +658,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_generations, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_least_recently_used_makes_room, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(every_call_fails_once_while_room_is_made, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(what_is_here_alone_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_name_of_what_made_room_is_nobody_elses, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(shares_of_users, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_end_is_told_a_day_later_until_it_is_forgotten,
 						setup, teardown),
