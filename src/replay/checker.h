@@ -3,15 +3,15 @@
  * checker - the verdict: did every unit arrive once, in order, unchanged but for known edits?
  *
  * For one direction of one session. It is told what was sent, unit by unit, and what arrived;
- * it never looks at sockets or clocks. Edits are those of its table, which has a row for each
- * thing that a filter of inset may do; anything else is a difference. It never stops at one: it
- * finds its place again and counts what follows.
+ * it never looks at sockets or clocks. Edits are those of edits.def; anything else is a
+ * difference. It never stops at one: it finds its place again and counts what follows.
  */
 #pragma once
 
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "replay/edits.h"
 #include "xmpp/unit.h"
 
 enum checker_result {
@@ -21,14 +21,13 @@ enum checker_result {
 	CHECKER_RESULT_COUNT
 };
 
-#define CHECKER_LOOK       64 /* units that are looked through to find the place again */
-#define CHECKER_FILTER_MAX 8
+#define CHECKER_LOOK 64 /* units that are looked through to find the place again */
 
 /* Sums over all directions of a run. */
 struct checker_sums {
 	uint64_t n[CHECKER_RESULT_COUNT];
-	uint64_t edits[CHECKER_FILTER_MAX]; /* by row of the table of edits */
-	uint64_t expected;                  /* thumbnails */
+	uint64_t edits[EDITS_COUNT]; /* units with such an edit */
+	uint64_t expected;           /* thumbnails */
 	uint64_t present;
 	struct buf first; /* owned; the first difference, for people */
 };
@@ -52,16 +51,7 @@ uint64_t checker_arrived(struct checker *c, const uint8_t *p, size_t len,
 /* Nothing more will: what is due is lost. */
 void checker_end(struct checker *c);
 
-/* Name of a filter and its kind of edit in the table; NULL behind the last. */
-const char *checker_edit_name(unsigned row, const char **kind_out);
 const char *checker_result_name(enum checker_result result);
 /* Has nothing but known edits been seen? */
 bool checker_is_clean(const struct checker_sums *s);
 void checker_sums_fini(struct checker_sums *s);
-
-/*
- * How one unit became another: the row of the table of edits, or -1. *thumbnail_out: it got a
- * thumbnail.
- */
-int checker_edit(enum unit_kind kind, const uint8_t *sent, size_t sent_len, const uint8_t *got,
-		 size_t got_len, bool *thumbnail_out);

@@ -70,7 +70,7 @@ static json_t *json_of_edits(const struct checker_sums *s)
 	const char *filter, *kind;
 	unsigned i;
 
-	for (i = 0; (filter = checker_edit_name(i, &kind)); i++)
+	for (i = 0; (filter = edits_name(i, &kind)); i++)
 		json_array_append_new(a, json_pack("{s:s, s:s, s:I}", "filter", filter, "kind",
 						   kind, "count", (json_int_t)s->edits[i]));
 	return a;

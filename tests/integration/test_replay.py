@@ -314,12 +314,16 @@ def play(start, tmp_path):
     return run
 
 
-def test_through_insetd_nothing_but_thumbnails_changes(play):
-    status, report, output = play(SAMPLES, '--speed', 'max', '--expect', 'all')
+@pytest.mark.parametrize('options', [{}, {'profiles.default.formats': None}, {'listen.main.profile': 'everyone'},
+                                     {'profiles.default.formats': ['sims', 'ibb', 'thumbs0', 'bob']}],
+                         ids=['ibb', 'default', 'everyone', 'mixed'])
+def test_through_insetd_nothing_but_thumbnails_changes(play, options):
+    status, report, output = play(SAMPLES, '--speed', 'max', '--expect', 'all', options=options)
     assert status == 0 and report['verdict'] == 'clean', output
     assert report['units']['sent'] == report['units']['arrived'] == report['units']['same'] + report['units']['edited']
     assert report['thumbnails']['present'] == report['thumbnails']['expected'] >= 20
-    assert {edit['filter']: edit['count'] for edit in report['edits']}['thumbnail'] == report['thumbnails']['present']
+    made = {(edit['filter'], edit['kind']): edit['count'] for edit in report['edits']}
+    assert made['thumbnail', 'insert'] == report['thumbnails']['present'] and made['thumbnail', 'cut'] == 0
 
 
 def test_thousand_sessions_under_their_own_names(play, capture):

@@ -104,7 +104,7 @@ static void known_edits_are_named(void **state UNUSED)
 	assert_true(checker_is_clean(&sums));
 	assert_int_equal(sums.present, 1);
 	assert_int_equal(sums.edits[0], 1);
-	assert_string_equal(checker_edit_name(0, &kind), "thumbnail");
+	assert_string_equal(edits_name(EDITS_THUMBNAIL, &kind), "thumbnail");
 	assert_string_equal(kind, "insert");
 	assert_int_equal(
 		only(1, "<stream:features><compression xmlns='http://jabber.org/features/compress'>"
@@ -120,6 +120,117 @@ static void known_edits_are_named(void **state UNUSED)
 	assert_int_equal(only(2, "<enabled xmlns='urn:xmpp:sm:3' id='a' resume='true'/>"),
 			 CHECKER_EDITED);
 	assert_true(checker_is_clean(&sums));
+}
+
+static char *golden(const char *name)
+{
+	char path[256], *text = calloc(1, 65536), *from, *to;
+	FILE *f;
+
+	assert_non_null(text);
+	snprintf(path, sizeof(path), "%s/%s.xml", GOLDEN_DIR, name);
+	f = fopen(path, "r");
+	if (!f)
+		fail_msg("%s: cannot be read", path);
+	assert_true(fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	for (from = to = text; *from;)
+		if (*from == '\n')
+			from += 1 + strspn(from + 1, " ");
+		else
+			*to++ = *from++;
+	*to = '\0';
+	return text;
+}
+
+static uint32_t edits(enum unit_kind kind, const char *sent, const char *got, bool *thumbnail)
+{
+	return edits_find(kind, (const uint8_t *)sent, strlen(sent), (const uint8_t *)got,
+			  strlen(got), thumbnail);
+}
+
+/* What the filter is to write, and back by a rule that strips it. */
+static void every_written_form_is_known(void **state UNUSED)
+{
+	static const char *const names[] = { "ibb", "bob", "thumbs0",  "sims",
+					     "sfs", "ogp", "everyone", "http" };
+	char *before = golden("before"), *after;
+	size_t i, at;
+	bool thumbnail;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		after = golden(names[i]);
+		if (edits(UNIT_MESSAGE, before, after, &thumbnail) != 1u << EDITS_THUMBNAIL ||
+		    !thumbnail)
+			fail_msg("format %s is taken for a difference", names[i]);
+		/* Nothing else may differ, whatever was inserted. */
+		for (at = 0; at < strlen(before); at++) {
+			before[at] ^= 1;
+			if (edits(UNIT_MESSAGE, before, after, &thumbnail) || thumbnail)
+				fail_msg("%s: byte %zu is not missed", names[i], at);
+			before[at] ^= 1;
+		}
+		free(after);
+	}
+	after = golden("bob");
+	assert_int_equal(edits(UNIT_MESSAGE, after, before, &thumbnail), 1u << EDITS_STRIP);
+	assert_false(thumbnail);
+	free(after);
+	free(before);
+}
+
+static void replies_and_features(void **state UNUSED)
+{
+#define IQ(type, inner) "<iq from='h' id='1' type='" type "' to='a@h/x'>" inner "</iq>"
+#define ERROR_OF(inner) IQ("error", inner "<error type='cancel'/>")
+	static const struct {
+		enum unit_kind kind;
+		const char *sent, *got;
+		uint32_t rows;
+	} v[] = {
+		{ UNIT_IQ, ERROR_OF("<query xmlns='http://jabber.org/protocol/disco#items'/>"),
+		  IQ("result",
+		     "<query xmlns='http://jabber.org/protocol/disco#items'><item/></query>"),
+		  1u << EDITS_UPLOAD },
+		{ UNIT_IQ, ERROR_OF(""),
+		  IQ("result", "<slot xmlns='urn:xmpp:http:upload:0'><put url='u'/></slot>"),
+		  1u << EDITS_UPLOAD },
+		{ UNIT_IQ, ERROR_OF("<data xmlns='urn:xmpp:bob' cid='sha1+a@bob.xmpp.org'/>"),
+		  IQ("result",
+		     "<data xmlns='urn:xmpp:bob' cid='sha1+a@bob.xmpp.org' type='image/png'>"
+		     "iVBORw0KGgoAAAANSUhEUgAAAAEA</data>"),
+		  1u << EDITS_BOB },
+		{ UNIT_IQ,
+		  IQ("result", "<query xmlns='http://jabber.org/protocol/disco#info'>"
+			       "<feature var='a'/></query>"),
+		  IQ("result", "<query xmlns='http://jabber.org/protocol/disco#info'>"
+			       "<feature var='a'/><feature "
+			       "var='http://kontalk.org/extensions/message#upload'/></query>"),
+		  1u << EDITS_DISCO },
+		{ UNIT_FEATURES,
+		  "<stream:features><c xmlns='http://jabber.org/protocol/caps' "
+		  "ver='a'/></stream:features>",
+		  "<stream:features><c xmlns='http://jabber.org/protocol/caps' "
+		  "ver='b'/></stream:features>",
+		  1u << EDITS_CAPS },
+		/* Not a reply that was none; another address; another answer; no error before. */
+		{ UNIT_IQ, ERROR_OF(""), IQ("result", "<x xmlns='y'/>"), 0 },
+		{ UNIT_IQ, ERROR_OF(""),
+		  "<iq from='h' id='2' type='result' to='a@h/x'><slot "
+		  "xmlns='urn:xmpp:http:upload:0'/></iq>",
+		  0 },
+		{ UNIT_IQ, IQ("result", ""), IQ("error", ""), 0 },
+		{ UNIT_IQ, IQ("result", "<a/>"),
+		  IQ("result", "<slot xmlns='urn:xmpp:http:upload:0'/>"), 0 },
+		{ UNIT_MESSAGE, ERROR_OF(""),
+		  IQ("result", "<slot xmlns='urn:xmpp:http:upload:0'/>"), 0 },
+	};
+	bool thumbnail;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(v); i++)
+		if (edits(v[i].kind, v[i].sent, v[i].got, &thumbnail) != v[i].rows || thumbnail)
+			fail_msg("row %zu: %s", i, v[i].got);
 }
 
 static void foreign_edits_are_differences(void **state UNUSED)
@@ -293,6 +404,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_arrives_as_it_was_is_clean),
 		cmocka_unit_test(known_edits_are_named),
+		cmocka_unit_test(every_written_form_is_known),
+		cmocka_unit_test(replies_and_features),
 		cmocka_unit_test(foreign_edits_are_differences),
 		cmocka_unit_test(a_flipped_byte_is_found_wherever_it_is),
 		cmocka_unit_test(a_lost_unit_is_found),
