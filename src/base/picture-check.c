@@ -9,37 +9,13 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/picture.h"
 
 struct size {
 	uint32_t width;
 	uint32_t height;
 };
-
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return be16(p) << 16 | be16(p + 2);
-}
-
-static uint32_t le16(const uint8_t *p)
-{
-	return (uint32_t)p[1] << 8 | p[0];
-}
-
-static uint32_t le24(const uint8_t *p)
-{
-	return (uint32_t)p[2] << 16 | le16(p);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-	return le16(p + 2) << 16 | le16(p);
-}
 
 /* --- JPEG ------------------------------------------------------------------------------ */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read-fetch - the group fetch: its list of origins, and what its values must be to each other.
+ * read-fetch - the group fetch: what its values must be to each other, certificates of origins.
  */
 #include "config.h"
 
@@ -9,30 +9,6 @@
 
 #include "conf/certificate.h"
 #include "conf/reading.h"
-
-#define ORIGINS_MAX 64
-
-void reading_origins(struct reading *r, const config_setting_t *list, const char *prefix)
-{
-	int i;
-
-	if (!config_setting_is_list(list)) {
-		reading_problem(r, list, prefix,
-				"a list of groups is needed: ( { ... }, { ... } )");
-		return;
-	}
-	for (i = 0; i < config_setting_length(list) && !r->nomem; i++) {
-		const config_setting_t *s = config_setting_get_elem(list, (unsigned)i);
-
-		if (!config_setting_is_group(s) || i >= ORIGINS_MAX)
-			reading_problem(r, s, prefix, "a group is needed, at most %d of them",
-					ORIGINS_MAX);
-		else if (!conf_add_origin(r->conf))
-			r->nomem = true;
-		else
-			reading_group(r, CONF_ORIGIN, r->conf->origins_n - 1, s, prefix);
-	}
-}
 
 /* Read here because media may not read files. */
 static void check_certificate(struct reading *r, struct conf_origin *o, const char *path)

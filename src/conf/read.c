@@ -268,7 +268,8 @@ void reading_problem_with(struct reading *r, const char *path, const char *what)
 	problem_with(r, path, what);
 }
 
-static void read_services(struct reading *r, const config_setting_t *list, const char *prefix);
+static void read_groups(struct reading *r, enum conf_section section, const config_setting_t *list,
+			const char *prefix);
 
 /* One group whose settings are the rows of a section. */
 static void read_group(struct reading *r, enum conf_section section, size_t index,
@@ -288,10 +289,10 @@ static void read_group(struct reading *r, enum conf_section section, size_t inde
 			read_value(r, o, conf_field(at, o), s, path);
 		} else if (section == CONF_UPLOAD &&
 			   strcmp(config_setting_name(s), "services") == 0) {
-			read_services(r, s, path);
+			read_groups(r, CONF_SERVICE, s, path);
 		} else if (section == CONF_FETCH &&
 			   strcmp(config_setting_name(s), "origins") == 0) {
-			reading_origins(r, s, path);
+			read_groups(r, CONF_ORIGIN, s, path);
 		} else {
 			hint_unknown(what, section, config_setting_name(s));
 			reading_problem(r, s, path, "%s", what);
@@ -299,14 +300,14 @@ static void read_group(struct reading *r, enum conf_section section, size_t inde
 	}
 }
 
-void reading_group(struct reading *r, enum conf_section section, size_t index,
-		   const config_setting_t *group, const char *prefix)
+static bool add_group(struct conf *c, enum conf_section section)
 {
-	read_group(r, section, index, group, prefix);
+	return section == CONF_ORIGIN ? conf_add_origin(c) != NULL : conf_add_service(c) != NULL;
 }
 
-/* services = ( { ... }, { ... } ) */
-static void read_services(struct reading *r, const config_setting_t *list, const char *prefix)
+/* services = ( { ... }, { ... } ), and origins */
+static void read_groups(struct reading *r, enum conf_section section, const config_setting_t *list,
+			const char *prefix)
 {
 	int i;
 
@@ -321,10 +322,10 @@ static void read_services(struct reading *r, const config_setting_t *list, const
 		if (!config_setting_is_group(s) || i >= GROUPS_MAX)
 			reading_problem(r, s, prefix, "a group is needed, at most %d of them",
 					GROUPS_MAX);
-		else if (!conf_add_service(r->conf))
+		else if (!add_group(r->conf, section))
 			r->nomem = true;
 		else
-			read_group(r, CONF_SERVICE, r->conf->services_n - 1, s, prefix);
+			read_group(r, section, conf_section_count(r->conf, section) - 1, s, prefix);
 	}
 }
 

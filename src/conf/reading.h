@@ -32,12 +32,8 @@ void reading_warning(struct reading *r, const config_setting_t *s, const char *p
 void reading_problem_with(struct reading *r, const char *path, const char *what);
 /* A file that could be used, but should not: -t refuses it, a start goes on with a warning. */
 void reading_doubt_with(struct reading *r, const char *path, const char *what);
-/* One group whose settings are the rows of a section. */
-void reading_group(struct reading *r, enum conf_section section, size_t index,
-		   const config_setting_t *group, const char *prefix);
 
-/* read-fetch.c: origins = ( { ... } ... ), and what values of fetch must be to each other. */
-void reading_origins(struct reading *r, const config_setting_t *list, const char *prefix);
+/* read-fetch.c: what values of fetch must be to each other. */
 void reading_check_fetch(struct reading *r);
 
 /* read-rules.c: rules = ( { ... } ... ), as texts. */

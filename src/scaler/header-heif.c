@@ -10,14 +10,10 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 #define DEPTH_MAX 4 /* meta, iprp, ipco, ispe */
-
-static uint32_t be32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 struct box {
 	const uint8_t *type;

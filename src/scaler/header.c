@@ -10,36 +10,12 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "scaler/header-heif.h"
 
 /* The attack is tens of thousands of tiny scans; cameras and encoders write at most a few dozen. */
 #define JPEG_SCANS_MAX 100
-
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-	return be16(p) << 16 | be16(p + 2);
-}
-
-static uint32_t le16(const uint8_t *p)
-{
-	return (uint32_t)p[1] << 8 | p[0];
-}
-
-static uint32_t le24(const uint8_t *p)
-{
-	return (uint32_t)p[2] << 16 | le16(p);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-	return le16(p + 2) << 16 | le16(p);
-}
 
 static void header_grow(struct header *h, uint32_t width, uint32_t height)
 {
