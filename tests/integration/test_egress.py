@@ -350,7 +350,7 @@ def test_real_upload_services_are_learned(tmp_path, proxy, dns, request, server)
         alice, bob = Client('alice', daemon.port), Client('bob', daemon.port)
         await asyncio.gather(alice.start(), bob.start())
         early = f'{there.origin}/not-yet.jpg'
-        alice.picture_message(early, 'early').send()
+        alice.picture_message(early, 'early', to='bob@localhost/slix').send()
         await bob.next_message('early')
         assert outcome(daemon, 'address') == 1 and proxy.asked == []
         data = pictures.jpeg(800, 600)
@@ -361,7 +361,7 @@ def test_real_upload_services_are_learned(tmp_path, proxy, dns, request, server)
         put = urllib.request.Request(slot['put']['url'].replace('share.example.test', '127.0.0.1'), data,
                                      headers | {'Content-Type': 'image/jpeg', 'Host': there.origin[7:]}, method='PUT')
         assert (await asyncio.to_thread(urllib.request.urlopen, put, timeout=30)).status == 201
-        alice.picture_message(slot['get']['url'], 'shared').send()
+        alice.picture_message(slot['get']['url'], 'shared', to='bob@localhost/slix').send()
         await bob.next_message('shared')
         assert len(thumbnails(stanza_bytes(bob.raw, 'shared'))) == 1
         assert proxy.asked == [f'CONNECT {PUBLIC}:{there.http_port}']

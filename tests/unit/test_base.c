@@ -443,13 +443,13 @@ static void log_long(void **state UNUSED)
 static int syslog_priority;
 static char syslog_text[4096];
 
-static void note_syslog(int priority, const char *fmt, va_list ap)
+PRINTF_LIKE(2, 0) static void note_syslog(int priority, const char *fmt, va_list ap)
 {
 	syslog_priority = priority;
 	vsnprintf(syslog_text, sizeof(syslog_text), fmt, ap);
 }
 
-void syslog(int priority, const char *fmt, ...);
+void syslog(int priority, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void syslog(int priority, const char *fmt, ...)
 {
 	va_list ap;
@@ -459,7 +459,7 @@ void syslog(int priority, const char *fmt, ...)
 	va_end(ap);
 }
 
-void __syslog_chk(int priority, int flag, const char *fmt, ...);
+void __syslog_chk(int priority, int flag, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void __syslog_chk(int priority, int flag UNUSED, const char *fmt, ...)
 {
 	va_list ap;
