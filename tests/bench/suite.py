@@ -299,7 +299,7 @@ class Bench:
 
     def cached(self):
         media, upstream = processes.free_port(), processes.free_port()
-        count, sessions, rate = 100, 40, 4000       # no more than a lane may hold at a time, on a busy machine, too
+        count, sessions, rate = 100, 160, 20000     # all that there is time for; no more than a lane may hold at a time
         body = 'http://h.example/picture.jpg'
         captures = {
             'cached': self.capture('cached', [f"<message to='b@x' id='p'><body>{body}</body><x xmlns='jabber:x:oob'>"
