@@ -144,6 +144,19 @@ int child_on_ping(struct ipc_in *in)
 	return 0;
 }
 
+int child_on_peer(struct ipc_in *in, enum role wanted, int *fd_out)
+{
+	uint8_t role = ipc_get_u8(in);
+
+	(void)ipc_get_u32(in);
+	*fd_out = ipc_take_fd(in);
+	if (ipc_end(in) == 0 && role == wanted)
+		return 0;
+	if (*fd_out != -1)
+		close(*fd_out);
+	return ERR_BAD_MESSAGE;
+}
+
 int child_on_counters(struct ipc_in *in)
 {
 	uint32_t slot = ipc_get_u32(in);

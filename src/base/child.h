@@ -45,5 +45,8 @@ void child_answer_json(uint64_t id, struct jtext *j);
 /* PING: answers it. 0 or ERR_BAD_MESSAGE. */
 int child_on_ping(struct ipc_in *in) MUSTCHECK;
 
+/* PEER of a process that has one only: *fd_out becomes the caller's. 0 or ERR_BAD_MESSAGE. */
+int child_on_peer(struct ipc_in *in, enum role wanted, int *fd_out) MUSTCHECK;
+
 /* COUNTERS: maps the pages. 0 or ERR_*. */
 int child_on_counters(struct ipc_in *in) MUSTCHECK;

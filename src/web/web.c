@@ -310,18 +310,11 @@ static int on_quiesce(void)
 
 static int on_peer(void)
 {
-	uint8_t role = ipc_get_u8(&in);
-	int fd;
+	int fd, rc = child_on_peer(&in, ROLE_MEDIA, &fd);
 
-	(void)ipc_get_u32(&in);
-	fd = ipc_take_fd(&in);
-	if (ipc_end(&in) || role != ROLE_MEDIA) {
-		if (fd != -1)
-			close(fd);
-		return ERR_BAD_MESSAGE;
-	}
-	inquiry_set_channel(web.site.inquiry, fd);
-	return 0;
+	if (!rc)
+		inquiry_set_channel(web.site.inquiry, fd);
+	return rc;
 }
 
 static bool is_idle(void)
