@@ -237,6 +237,39 @@ static bool scale_shrink(Image **image, const struct header *h, const struct pic
 	return scale_replace(image, ThumbnailImage(*image, w, ht, ex));
 }
 
+/* At least one pixel, at its share of the thumbnail. */
+static uint32_t scale_share(unsigned long part, uint32_t whole, uint32_t small)
+{
+	uint32_t n = (uint32_t)(((uint64_t)part * small + whole / 2) / whole);
+
+	return MIN_OF(MAX_OF(n, 1u), small);
+}
+
+/* A GIF's first frame may cover a part of its canvas only; what it leaves free is transparent, as
+ * browsers show it. The frame is shrunk first, so that no whole canvas is ever in memory. */
+static bool scale_place(Image **image, const struct header *h, const struct picture_request *req,
+			ExceptionInfo *ex)
+{
+	const RectangleInfo page = (*image)->page;
+	uint32_t w, ht, frame_w, frame_ht;
+	Image *canvas;
+	bool ok = true;
+
+	scale_target(req, h, &w, &ht);
+	frame_w = scale_share((*image)->columns, h->width, w);
+	frame_ht = scale_share((*image)->rows, h->height, ht);
+	if ((*image)->columns != frame_w || (*image)->rows != frame_ht)
+		ok = scale_replace(image, ThumbnailImage(*image, frame_w, frame_ht, ex));
+	canvas = ok ? CloneImage(*image, w, ht, MagickTrue, ex) : NULL;
+	if (!canvas)
+		return false;
+	ok = SetImage(canvas, TransparentOpacity) &&
+	     CompositeImage(canvas, CopyCompositeOp, *image,
+			    (long)((uint64_t)page.x * w / h->width),
+			    (long)((uint64_t)page.y * ht / h->height));
+	return scale_replace(image, canvas) && ok;
+}
+
 /* Of the upright picture; none is no failure. */
 static void scale_placeholder(const Image *image, struct picture_thumbhash *out)
 {
@@ -275,7 +308,10 @@ static enum picture_status scale_image(Image **image, const struct header *h,
 	res->original_width = turned ? h->height : h->width;
 	res->original_height = turned ? h->width : h->height;
 	GetExceptionInfo(&ex);
-	ok = scale_shrink(image, h, req, &ex);
+	ok = req->format == PICTURE_GIF &&
+			     ((*image)->columns < h->width || (*image)->rows < h->height)
+		     ? scale_place(image, h, req, &ex)
+		     : scale_shrink(image, h, req, &ex);
 	if (ok) {
 		scale_colors(*image);
 		if (orientation > TopLeftOrientation && orientation <= LeftBottomOrientation)

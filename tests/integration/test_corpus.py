@@ -38,13 +38,20 @@ def origins():
 
 
 def by_pillow(data):
-    """The first frame as Pillow shows it, upright; None if it complains."""
+    """The first frame as Pillow shows it, upright; None if it complains.
+
+    Pillow paints what a GIF's frame leaves free of its canvas in the background colour; browsers leave it transparent.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             im = Image.open(io.BytesIO(data))
+            frame = im.tile[0][1] if im.format == 'GIF' else (0, 0, *im.size)
             im.load()
-            return ImageOps.exif_transpose(im).convert('RGBA')
+            shown = Image.new('RGBA', im.size)
+            shown.paste(im.convert('RGBA').crop(frame), frame)
+            shown.info = im.info
+            return ImageOps.exif_transpose(shown)
     except Exception:                           # pylint: disable=broad-except
         return None
 

@@ -389,6 +389,30 @@ def test_animation_first_frame(scaler, tmp_path):
     assert_corners(assert_clean(res, tmp_path))
 
 
+@pytest.mark.parametrize('canvas,frame,at', [
+    ((16, 16), (8, 8), (0, 0)), ((16, 16), (8, 8), (8, 8)), ((1000, 500), (400, 200), (300, 150)), ((1000, 500), (1000, 100), (0, 400)),
+    ((1000, 500), (1, 1), (999, 499)), ((1000, 500), (1, 1), (0, 0)), ((129, 7), (100, 7), (29, 0)), ((5000, 3), (4999, 1), (1, 2)),
+    ((2, 2), (300, 200), (0, 0)), ((2, 2), (300, 200), (100, 50))])
+def test_first_frame_stays_in_its_place(scaler, tmp_path, canvas, frame, at):
+    """A GIF's frame covers a part of its canvas: the rest is transparent, as browsers show it; never is the frame stretched."""
+    gif = bytearray(save(Image.new('RGB', frame, 'red'), 'GIF'))
+    gif[6:10] = struct.pack('<HH', *canvas)
+    start = gif.index(b',\0\0\0\0' + struct.pack('<HH', *frame))
+    gif[start + 1:start + 5] = struct.pack('<HH', *at)
+    whole = [max(c, f + a) for c, f, a in zip(canvas, frame, at)]
+    res = scaler.scale(bytes(gif), GIF)
+    assert res.status == OK and [res.ow, res.oh] == whole
+    out = assert_clean(res, tmp_path).convert('RGBA')
+    left, upper, right, lower = out.getchannel('A').point(lambda a: 255 * (a > 127)).getbbox()
+    scale = out.width / whole[0], out.height / whole[1]
+    for have, a, f, by in ((left, at[0], 0, scale[0]), (upper, at[1], 0, scale[1]), (right, at[0], frame[0], scale[0]),
+                           (lower, at[1], frame[1], scale[1])):
+        assert abs(have - (a + f) * by) <= 1, (have, a, f, by)
+    assert near(out.getpixel((left, upper)), (255, 0, 0, 255)) and near(out.getpixel((right - 1, lower - 1)), (255, 0, 0, 255))
+    if not any(at) and frame >= canvas:
+        assert out.getchannel('A').getextrema() == (255, 255)
+
+
 def test_never_enlarged(scaler, tmp_path):
     for size in [(1, 1), (3, 500), (500, 3), (127, 128), (128, 129), (20, 10)]:
         res = scaler.scale(save(corners(*size) if min(size) > 3 else Image.new('RGB', size, 'red'), 'PNG'), PNG)
