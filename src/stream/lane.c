@@ -398,6 +398,9 @@ static enum chain_want feed_wants(struct feed *x, const struct tag_span *child_n
 	else
 		own = slots_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
 				  child_ns);
+	/* Who has not logged in makes us fetch nothing: the server will refuse the stanza. */
+	if (l->dir == LANE_C2S && !l->both->authenticated)
+		return own;
 	filters = chain_wants(l->both->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind,
 			      (enum iq_type)l->iq_type, child_ns);
 	if (filters == CHAIN_YES) {

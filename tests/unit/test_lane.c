@@ -457,6 +457,35 @@ static void test_before_authentication(void **state)
 	buf_fini(&b);
 }
 
+/* A stranger makes us fetch nothing; nor does a unit that began before the login was done. */
+static void test_filters_wait_for_the_login(void **state)
+{
+	static const char picture[] = PICTURE("1");
+	size_t at, runs = fake_runs;
+
+	(void)state;
+	for (at = 1; at < sizeof(picture); at++) {
+		put(LANE_C2S, HEADER);
+		expect(LANE_C2S, HEADER);
+		assert_int_equal(feed(LANE_C2S, picture, at), 0);
+		put(LANE_C2S, picture + at);
+		expect(LANE_C2S, picture);
+		assert_int_equal(fake_runs, runs);
+		end();
+		begin();
+	}
+	login();
+	t.lanes.authenticated = false;
+	put(LANE_C2S, "<message>");
+	put(LANE_S2C, "<success xmlns='urn:xmpp:sasl:2'/>");
+	put(LANE_C2S, "<x xmlns='jabber:x:oob'/></message>");
+	expect(LANE_C2S, "<message><x xmlns='jabber:x:oob'/></message>");
+	assert_int_equal(fake_runs, runs);
+	put(LANE_C2S, PICTURE("2"));
+	assert_int_equal(fake_runs, runs + 1);
+	result(fake_waiting_n - 1, false);
+}
+
 static void test_violation_releases_what_was_complete(void **state)
 {
 	(void)state;
@@ -791,6 +820,7 @@ int main(void)
 		TEST(test_slow_units_are_let_go),
 		TEST(test_shape_is_relayed_unread),
 		TEST(test_before_authentication),
+		TEST(test_filters_wait_for_the_login),
 		TEST(test_violation_releases_what_was_complete),
 		TEST(test_stream_namespace),
 		TEST(test_header_too_long_to_be_kept),
