@@ -94,6 +94,22 @@ void chain_free(struct chain **cp)
 	free(c);
 }
 
+void chain_inherit(struct chain *c, struct chain *old)
+{
+	size_t i, k;
+
+	for (i = 0; i < c->filters_n; i++)
+		for (k = 0; k < old->filters_n; k++) {
+			struct filter_instance *to = &c->filters[i], *from = &old->filters[k];
+			void *fresh = to->state;
+
+			if (to->ops != from->ops)
+				continue;
+			to->state = from->state;
+			from->state = fresh; /* closed with the old chain */
+		}
+}
+
 enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,
 			    enum iq_type iq, const struct tag_span *child_ns)
 {

@@ -18,6 +18,13 @@ struct chain *chain_new(struct conf *conf, const struct conf_listen *listen,
 			const struct filter_host *host) MUSTCHECK;
 void chain_free(struct chain **c);
 
+/*
+ * Another configuration in the middle of a session: what the filters of old that are in c as
+ * well know of the session (requests under way, what the server announced) is c's from now on.
+ * No unit may be on its way. old is to be freed.
+ */
+void chain_inherit(struct chain *c, struct chain *old);
+
 /* Is a unit of this kind wanted whole? For an iq ask first with child NULL, then with its first
  * child's namespace. */
 enum chain_want chain_wants(const struct chain *c, enum lane_dir dir, enum unit_kind kind,

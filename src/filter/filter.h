@@ -73,7 +73,11 @@ struct filter_instance {
 	const struct filter_host *host;   /* borrowed: lives as long as the session */
 	const struct conf_listen *listen; /* borrowed: the session holds its generation */
 	const struct conf *conf;
-	void *state; /* the filter's own; made by ops->open, freed by ops->close */
+	/*
+	 * The filter's own; made by ops->open, freed by ops->close. It outlives a reload with the
+	 * session, so nothing in it may point into the configuration.
+	 */
+	void *state;
 };
 
 /* Units that a filter wants whole. */

@@ -317,6 +317,7 @@ static void session_renew(struct session *s)
 	chain = listen ? chain_new(conf, listen, &s->host) : NULL;
 	if (!chain)
 		return; /* listener gone, or no memory: goes on with what it has */
+	chain_inherit(chain, s->lanes.chain);
 	chain_free(&s->lanes.chain);
 	conf_unref(&s->conf);
 	s->conf = conf_ref(conf);

@@ -16,6 +16,7 @@ from harness import pictures
 from harness.box import Box, curl, post
 from harness.insetd import Insetd
 from harness.processes import wait_for
+from harness.rawpeer import Session
 from harness.slix import Client, stanza_bytes
 from harness.stanzas import read_thumbnail, thumbnails
 
@@ -238,6 +239,27 @@ def test_http_file_upload_by_the_same_box(tmp_path, server):
         asyncio.run(talk())
     finally:
         front.stop()
+
+
+def test_a_reload_between_request_and_reply(start, upstream):
+    """What a session's filter knows, requests under way and what its server can, outlives the reload."""
+    services = {'upload.services': [{'node': 'kontalkbox', 'name': 'Box', 'uri': 'https://drop.example/'}]}
+    daemon = start({'listen.main.filters': ['upload'], 'upload.domains': ['localhost']} | services)
+    request = f"<iq type='get' id='%s' to='localhost'><query xmlns='{ITEMS}' node='{NEW}'/></iq>"
+    error = (f"<iq type='error' id='%s' from='localhost' to='alice@localhost/raw'><error type='cancel'>"
+             f"<item-not-found xmlns='{STANZAS}'/></error></iq>")
+    plain, native = Session(daemon.port, upstream), Session(daemon.port, upstream)
+    plain.c2s(request % 1)
+    native.c2s(f"<iq type='get' id='2' to='localhost'><query xmlns='{INFO}'/></iq>")
+    native.s2c(f"<iq type='result' id='2' from='localhost' to='alice@localhost/raw'><query xmlns='{INFO}'>"
+               f"<feature var='{NEW}'/></query></iq>")
+    assert daemon.ctl('reload').returncode == 0
+    plain.server.send(error % 1)
+    assert b"node='kontalkbox'" in plain.client.until('</iq>')
+    native.c2s(request % 3)
+    native.s2c(error % 3)
+    plain.close()
+    native.close()
 
 
 def test_thumbnails_by_their_address(tmp_path, prosody):

@@ -16,20 +16,23 @@ static char calls[256];
 static const char *insert_xml = "<one xmlns='urn:t'/>";
 static bool waits;
 static int opened;
+static uintptr_t memories, forgotten; /* states of filter one: made so far, last closed */
 
 static void note(const char *what)
 {
 	strncat(calls, what, sizeof(calls) - strlen(calls) - 1);
 }
 
-static int one_open(struct filter_instance *f UNUSED)
+static int one_open(struct filter_instance *f)
 {
 	opened++;
+	f->state = (void *)++memories; /* never looked into */
 	return 0;
 }
 
-static void one_close(struct filter_instance *f UNUSED)
+static void one_close(struct filter_instance *f)
 {
+	forgotten = (uintptr_t)f->state;
 	opened--;
 }
 
@@ -144,6 +147,24 @@ static void check_bytes(struct chain_unit *u, const char *want)
 
 	assert_int_equal(len, strlen(want));
 	assert_memory_equal(p, want, len);
+}
+
+/* A chain of these filters, of a configuration of its own. */
+static struct chain *chain_of(char **names, size_t n)
+{
+	struct conf *c = conf_new();
+	struct conf_listen *listen = c ? conf_add_listen(c, "main") : NULL;
+	struct conf_list saved;
+	struct chain *made;
+
+	assert_non_null(listen);
+	saved = listen->filters;
+	listen->filters = (struct conf_list){ .v = names, .n = n };
+	made = chain_new(c, listen, &host);
+	listen->filters = saved;
+	assert_non_null(made);
+	conf_unref(&c);
+	return made;
 }
 
 static int setup(void **state UNUSED)
@@ -427,6 +448,26 @@ static void sessions_share_a_plan(void **state UNUSED)
 	conf_unref(&other);
 }
 
+/* A reload in the middle of a session: what a filter knows of it goes on, as long as the filter
+ * does. */
+static void a_new_chain_inherits(void **state UNUSED)
+{
+	static char one_name[] = "one", two_name[] = "two";
+	static char *both[] = { two_name, one_name };
+	struct chain *first = chain_of(both, 2), *second = chain_of(both + 1, 1), *third;
+	uintptr_t known = memories - 1;
+
+	chain_inherit(second, first);
+	chain_free(&first);
+	assert_int_equal(forgotten, known + 1); /* what the second was opened with */
+	third = chain_of(both, 1);
+	chain_inherit(third, second);
+	chain_free(&second);
+	assert_int_equal(forgotten, known);
+	chain_free(&third);
+	assert_int_equal(opened, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +482,7 @@ int main(void)
 		cmocka_unit_test(requests_are_capped_and_matched),
 		cmocka_unit_test(needle_at_every_place),
 		cmocka_unit_test(sessions_share_a_plan),
+		cmocka_unit_test(a_new_chain_inherits),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
