@@ -181,7 +181,8 @@ static enum chain_result chain_finish(struct chain_unit *u)
 	size_t len = edit_length(&u->edits, u->outline.len);
 	uint8_t *out;
 
-	if (!u->edits.count || len > u->unit.max_final)
+	/* A limit to what we add: what gets smaller was on its way in a larger form anyway. */
+	if (!u->edits.count || (len > u->unit.max_final && len > u->outline.len))
 		return CHAIN_PASS;
 	out = arena_alloc(u->arena, len);
 	if (!out)

@@ -13,6 +13,7 @@
 #include "filter/track.h"
 
 static char calls[256];
+static bool cuts; /* filter one takes the first child out */
 static const char *insert_xml = "<one xmlns='urn:t'/>";
 static bool waits;
 static int opened;
@@ -38,6 +39,8 @@ static void one_close(struct filter_instance *f)
 
 static enum filter_verdict insert(struct filter_unit *u)
 {
+	if (cuts)
+		return edit_cut(u->edits, u->arena, u->outline, 1) ? FILTER_PASS : FILTER_EDIT;
 	return edit_insert(u->edits, u->arena, u->outline, u->outline->elements[0].end, insert_xml,
 			   strlen(insert_xml))
 		       ? FILTER_PASS
@@ -292,6 +295,19 @@ static void limits_end_in_the_original(void **state UNUSED)
 	chain_unit_free(&u);
 }
 
+/* A thumbnail that is to go goes, however large the message is without it. */
+static void what_gets_smaller_knows_no_limit(void **state UNUSED)
+{
+	struct chain_unit *u;
+
+	cuts = true;
+	assert_int_equal(run("<message><a/>needle-1</message>", UNIT_MESSAGE, LANE_C2S, 1, &u),
+			 CHAIN_EDITED);
+	check_bytes(u, "<message>needle-1</message>");
+	chain_unit_free(&u);
+	cuts = false;
+}
+
 static void unreadable_units_pass(void **state UNUSED)
 {
 	static const char *const bad[] = { "<message><p:x/>needle-1</message>",
@@ -476,6 +492,7 @@ int main(void)
 		cmocka_unit_test(waiting_keeps_the_place),
 		cmocka_unit_test(what_cannot_be_checked_goes_out_as_it_came),
 		cmocka_unit_test(limits_end_in_the_original),
+		cmocka_unit_test(what_gets_smaller_knows_no_limit),
 		cmocka_unit_test(unreadable_units_pass),
 		cmocka_unit_test(iq_by_type_and_child),
 		cmocka_unit_test(awaited_replies),
