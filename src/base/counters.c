@@ -40,6 +40,12 @@ static unsigned own;                 /* slot */
 
 struct counters_slot *counters_mine = &private_slot;
 
+/*
+ * No process may shorten the pages under the others, who would die of it, nor seal them against
+ * those that are still to come.
+ */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
 #define METRIC(id, t, n, l, h) [METRIC_##id] = { n, l, h, METRIC_TYPE_##t },
 #define HISTOGRAM(id, name, help)
 const struct metric_row metric_rows[METRIC_COUNT] = {
@@ -81,7 +87,8 @@ int counters_create(void)
 	hash_random(key, sizeof(key));
 	if (ftruncate(fd, (off_t)sizeof(struct counters_pages)) == -1 ||
 	    pwrite(fd, key, sizeof(key), offsetof(struct counters_pages, key)) !=
-		    (ssize_t)sizeof(key)) {
+		    (ssize_t)sizeof(key) ||
+	    fcntl(fd, F_ADD_SEALS, SEALS) == -1) {
 		close(fd);
 		return -1;
 	}
@@ -123,10 +130,19 @@ uint64_t counters_layout(void)
 
 bool counters_fit(int fd)
 {
+	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct counters_pages) &&
-	       fcntl(fd, F_GET_SEALS) != -1;
+	       seals != -1 && (seals & SEALS) == SEALS;
+}
+
+/* Any process may have written any number there. */
+static unsigned slots_used(void)
+{
+	uint32_t used = pages ? __atomic_load_n(&pages->used, __ATOMIC_RELAXED) : 0;
+
+	return MIN_OF(used, (uint32_t)COUNTERS_SLOTS);
 }
 
 static void clear_gauges(struct counters_slot *slot)
@@ -169,7 +185,7 @@ int counters_map(int fd, unsigned slot)
 	while (used <= slot && !__atomic_compare_exchange_n(&pages->used, &used, slot + 1, false,
 							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
-	tally_map(pages->tally, &pages->used, slot);
+	tally_map(pages->tally, &pages->used, COUNTERS_SLOTS, slot);
 	return 0;
 }
 
@@ -257,9 +273,9 @@ void counters_rule_add(unsigned row, enum rule_figure f, uint64_t by)
 uint64_t counters_rule_sum(unsigned row, enum rule_figure f)
 {
 	uint64_t sum = 0, v;
-	unsigned i;
+	unsigned i, n = slots_used();
 
-	for (i = 0; pages && row < COUNTERS_RULES && i < pages->used; i++) {
+	for (i = 0; row < COUNTERS_RULES && i < n; i++) {
 		v = __atomic_load_n(&pages->rules[i][row][f], __ATOMIC_RELAXED);
 		if (rule_figure_rows[f].type == RULE_FIGURE_TYPE_LATEST)
 			sum = MAX_OF(sum, v);
@@ -271,9 +287,9 @@ uint64_t counters_rule_sum(unsigned row, enum rule_figure f)
 
 void counters_rule_clear(unsigned row)
 {
-	unsigned i, f;
+	unsigned i, f, n = slots_used();
 
-	for (i = 0; pages && row < COUNTERS_RULES && i < pages->used; i++)
+	for (i = 0; row < COUNTERS_RULES && i < n; i++)
 		for (f = 0; f < RULE_FIGURE_COUNT; f++)
 			__atomic_store_n(&pages->rules[i][row][f], 0, __ATOMIC_RELAXED);
 }
@@ -287,9 +303,9 @@ void counters_listener_add(unsigned row, enum listener_figure f, uint64_t by)
 uint64_t counters_listener_sum(unsigned row, enum listener_figure f)
 {
 	uint64_t sum = 0;
-	unsigned i;
+	unsigned i, n = slots_used();
 
-	for (i = 0; pages && row < COUNTERS_LISTENERS && i < pages->used; i++)
+	for (i = 0; row < COUNTERS_LISTENERS && i < n; i++)
 		sum += __atomic_load_n(&pages->listeners[i][row][f], __ATOMIC_RELAXED);
 	/* A session may outlive its listener by so many generations that its row is another's. */
 	return sum > INT64_MAX ? 0 : sum;
@@ -297,9 +313,9 @@ uint64_t counters_listener_sum(unsigned row, enum listener_figure f)
 
 void counters_listener_clear(unsigned row)
 {
-	unsigned i, f;
+	unsigned i, f, n = slots_used();
 
-	for (i = 0; pages && row < COUNTERS_LISTENERS && i < pages->used; i++)
+	for (i = 0; row < COUNTERS_LISTENERS && i < n; i++)
 		for (f = 0; f < LISTENER_FIGURE_COUNT; f++)
 			__atomic_store_n(&pages->listeners[i][row][f], 0, __ATOMIC_RELAXED);
 }

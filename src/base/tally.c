@@ -11,13 +11,15 @@ static struct tally private_part;
 static struct tally *all = &private_part;
 static struct tally *mine = &private_part;
 static const uint32_t *used = &one;
+static uint32_t most = 1;
 
-void tally_map(struct tally *parts, const uint32_t *n, unsigned own)
+void tally_map(struct tally *parts, const uint32_t *n, uint32_t max, unsigned own)
 {
-	BUG_ON(own >= *n);
+	BUG_ON(own >= max);
 	all = parts;
 	mine = &parts[own];
 	used = n;
+	most = max;
 }
 
 /* Each row takes other bits of the hash. */
@@ -53,6 +55,7 @@ uint32_t tally_count(uint64_t hash)
 	uint32_t least = UINT32_MAX;
 	unsigned row, i;
 
+	parts = MIN_OF(parts, most);
 	for (row = 0; row < TALLY_ROWS; row++) {
 		uint32_t sum = 0;
 

@@ -27,10 +27,11 @@ struct tally {
 };
 
 /*
- * `parts` lie one behind the other, the first *n are in use, `own` is the caller's. They must
- * outlive all calls. Parts that are not in use are not touched: reading takes memory, too.
+ * `max` parts lie one behind the other, the first *n are in use, `own` is the caller's. They must
+ * outlive all calls. Parts that are not in use are not touched: reading takes memory, too. *n may
+ * be anything: others write it.
  */
-void tally_map(struct tally *parts, const uint32_t *n, unsigned own);
+void tally_map(struct tally *parts, const uint32_t *n, uint32_t max, unsigned own);
 
 void tally_add(uint64_t hash);
 /* What was added before. */

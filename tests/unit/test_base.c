@@ -7,6 +7,7 @@
 
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -261,6 +262,37 @@ static void counters_survive_their_process(void **state UNUSED)
 	assert_int_equal(h.bucket[0], 1);
 	assert_int_equal(h.bucket[3], 1);
 	assert_int_equal(h.bucket[HISTOGRAM_BUCKETS], 1);
+	close(fd);
+}
+
+/* Who has the pages may write what it likes into them, but not end others by it. */
+static void counters_hold_against_their_writers(void **state UNUSED)
+{
+	int fd = counters_create();
+	uint8_t *p;
+	off_t size;
+
+	assert_true(fd != -1);
+	size = lseek(fd, 0, SEEK_END);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(ftruncate(fd, size * 2), -1);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	assert_true(counters_fit(fd));
+	assert_int_equal(counters_map(fd, 9), 0);
+	counters_rule_add(1, RULE_FIGURE_MATCHES, 4);
+	counters_listener_add(1, LISTENER_FIGURE_ACCEPTED, 5);
+	p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(p != MAP_FAILED);
+	memset(p, 0xff, (size_t)size);
+	(void)counters_rule_sum(1, RULE_FIGURE_MATCHES);
+	(void)counters_listener_sum(1, LISTENER_FIGURE_ACCEPTED);
+	(void)tally_count(1);
+	counters_rule_clear(1);
+	counters_listener_clear(1);
+	assert_int_equal(counters_rule_sum(1, RULE_FIGURE_MATCHES), 0);
+	assert_int_equal(counters_listener_sum(1, LISTENER_FIGURE_ACCEPTED), 0);
+	assert_false(counters_process_get(9, &(struct counters_process){ 0 }));
+	munmap(p, (size_t)size);
 	close(fd);
 }
 
@@ -520,18 +552,21 @@ static void tally_adds_up_over_processes(void **state UNUSED)
 	struct tally *parts = calloc(3, sizeof(*parts));
 	static struct tally last;
 	static const uint32_t one = 1;
-	const uint32_t used = 3;
+	uint32_t used = 3;
 	uint64_t mine = hash_keyed("a", 1), other = hash_keyed("b", 1), key[2] = { 1, 2 };
 	unsigned i, k;
 
 	assert_non_null(parts);
 	for (i = 0; i < 3; i++) {
-		tally_map(parts, &used, i);
+		tally_map(parts, &used, 3, i);
 		for (k = 0; k <= i; k++)
 			tally_add(mine);
 		tally_add(other);
 	}
 	assert_int_equal(tally_count(mine), 6);
+	used = UINT32_MAX; /* another process wrote nonsense */
+	assert_int_equal(tally_count(mine), 6);
+	used = 3;
 	assert_int_equal(tally_count(other), 3);
 	memset(&parts[1], 0, sizeof(parts[1]));
 	assert_int_equal(tally_count(mine), 4);
@@ -544,7 +579,7 @@ static void tally_adds_up_over_processes(void **state UNUSED)
 		tally_add(hash_with(key, &k, sizeof(k)));
 	assert_in_range(tally_count(mine), 3, 5);
 
-	tally_map(&last, &one, 0);
+	tally_map(&last, &one, 1, 0);
 	free(parts);
 }
 
@@ -565,6 +600,7 @@ int main(void)
 		cmocka_unit_test(hash_kinds),
 		cmocka_unit_test(blake2b_blocks),
 		cmocka_unit_test(counters_survive_their_process),
+		cmocka_unit_test(counters_hold_against_their_writers),
 		cmocka_unit_test(listeners_have_figures),
 		cmocka_unit_test(turns_are_measured),
 		cmocka_unit_test(stalls_are_counted_by_role),
