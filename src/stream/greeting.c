@@ -47,7 +47,17 @@ void greeting_free(struct greeting **gp)
 	free(g);
 }
 
-int greeting_header(struct buf *b, const char *from)
+/* RFC 6120 4.8.2: both directions of a stream have the same content namespace. */
+static const char *content_ns(const struct nsctx *ctx)
+{
+	const char *ns = ctx ? nsctx_default(ctx) : "";
+
+	return strcmp(ns, NS_SERVER) == 0      ? NS_SERVER
+	       : strcmp(ns, NS_COMPONENT) == 0 ? NS_COMPONENT
+					       : NS_CLIENT;
+}
+
+int greeting_header(struct buf *b, const struct nsctx *ctx, const char *from)
 {
 	uint8_t random[8];
 	size_t i;
@@ -56,7 +66,7 @@ int greeting_header(struct buf *b, const char *from)
 	rc = buf_printf(b,
 			"<?xml version='1.0'?><stream:stream xmlns='%s' xmlns:stream='%s' "
 			"version='1.0' id='",
-			NS_CLIENT, NS_STREAM);
+			content_ns(ctx), NS_STREAM);
 	hash_random(random, sizeof(random));
 	for (i = 0; i < sizeof(random) && !rc; i++)
 		rc = buf_printf(b, "%02x", random[i]);
@@ -69,7 +79,7 @@ int greeting_header(struct buf *b, const char *from)
 static int greeting_answer(struct greeting *g, const char *raw_to)
 {
 	g->answered = true;
-	return greeting_header(&g->out, raw_to);
+	return greeting_header(&g->out, g->ctx, raw_to);
 }
 
 void greeting_fail(struct greeting *g, int err, const char *reason)

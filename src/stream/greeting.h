@@ -41,7 +41,8 @@ enum greeting_next greeting_feed(struct greeting *g, const uint8_t *p, size_t le
 void greeting_fail(struct greeting *g, int err, const char *reason);
 
 /*
- * A stream header of inset's own into b: from is the client's `to`, raw, or NULL; it is left
- * out if it cannot stand between single quotes. 0, ERR_FULL or ERR_NOMEM.
+ * A stream header of inset's own into b: ctx is of the peer's header, whose default namespace it
+ * has (servers check it), or NULL; from is the peer's `to`, raw, or NULL; it is left out if it
+ * cannot stand between single quotes. 0, ERR_FULL or ERR_NOMEM.
  */
-int greeting_header(struct buf *b, const char *from) MUSTCHECK;
+int greeting_header(struct buf *b, const struct nsctx *ctx, const char *from) MUSTCHECK;

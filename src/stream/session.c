@@ -125,7 +125,7 @@ static void session_say_header(struct session *s)
 
 	buf_init(&b, 16384);
 	/* Raw as it came: it has passed the framer. */
-	if (greeting_header(&b, s->lanes.to) == 0) {
+	if (greeting_header(&b, s->lanes.lane[LANE_C2S].ctx, s->lanes.to) == 0) {
 		v = (struct iovec){ .iov_base = b.p, .iov_len = b.len };
 		leg_writev(&s->leg[SESSION_CLIENT], &v, 1);
 	}

@@ -91,6 +91,28 @@ static void test_the_usual_way(void **state UNUSED)
 }
 
 /* Where it comes in one piece behind <starttls/> it is refused; else it never gets here. */
+/* A server that is the peer checks the namespace of the answer. */
+static void test_namespace_of_the_peer(void **state UNUSED)
+{
+	static const char *const spaces[][2] = {
+		{ "jabber:server", "jabber:server" },
+		{ "jabber:component:accept", "jabber:component:accept" },
+		{ "jabber&#58;server", "jabber:server" },
+		{ "urn:x'y", "jabber:client" },
+	};
+	char text[512], answer[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(spaces); i++) {
+		snprintf(text, sizeof(text),
+			 "<stream:stream xmlns=\"%s\" "
+			 "xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>",
+			 spaces[i][0]);
+		snprintf(answer, sizeof(answer), "<stream:stream xmlns='%s' ", spaces[i][1]);
+		check(text, GREETING_MORE, answer, "error");
+	}
+}
+
 static void test_injection(void **state UNUSED)
 {
 	static const char *const behind[] = { " ", "<presence/>", HEADER, "x" };
@@ -144,9 +166,8 @@ static void test_too_much(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_usual_way),
-		cmocka_unit_test(test_injection),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_the_usual_way), cmocka_unit_test(test_namespace_of_the_peer),
+		cmocka_unit_test(test_injection),     cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_too_much),
 	};
 
