@@ -139,23 +139,53 @@ struct finding {
 	struct arena *arena;
 	struct sources *out;
 	const char *first; /* address seen, usable or not; NULL: none yet */
+	const char *refused[SOURCE_MAX]; /* addresses of which a place says that they are no picture */
+	size_t refused_n;
 };
+
+/* One place's hint counts for all places that name the address: most say nothing of the type. */
+static void refuse(struct finding *f, const char *url)
+{
+	struct sources *out = f->out;
+	size_t i;
+
+	if (f->refused_n < ARRAY_SIZE(f->refused))
+		f->refused[f->refused_n++] = url;
+	for (i = 0; i < out->n; i++)
+		if (strcmp(out->v[i].url, url) == 0)
+			break;
+	if (i == out->n)
+		return;
+	out->n--;
+	memmove(out->v + i, out->v + i + 1, (out->n - i) * sizeof(out->v[0]));
+}
+
+static bool is_known(const struct finding *f, const char *url)
+{
+	size_t i;
+
+	for (i = 0; i < f->out->n; i++)
+		if (strcmp(f->out->v[i].url, url) == 0)
+			return true;
+	for (i = 0; i < f->refused_n; i++)
+		if (strcmp(f->refused[i], url) == 0)
+			return true;
+	return false;
+}
 
 static void add(struct finding *f, enum source_kind kind, const char *text, const char *type,
 		const char *length)
 {
 	struct sources *out = f->out;
 	const char *url = trimmed_url(f->arena, text);
-	size_t i;
 
 	if (!url)
 		return;
 	out->several |= f->first && strcmp(f->first, url) != 0;
 	f->first = url;
-	for (i = 0; i < out->n; i++)
-		if (strcmp(out->v[i].url, url) == 0)
-			return;
-	if (out->n < f->conf->limits.urls && hints_allow(type, length, f->conf))
+	if (!hints_allow(type, length, f->conf))
+		refuse(f, url);
+	else if (!is_known(f, url) && out->n < f->conf->limits.urls)
 		out->v[out->n++] = (struct source){ .kind = kind,
 						    .url = url,
 						    .declared = type ? type : "",

@@ -76,6 +76,15 @@ static void shared_media_without_oob(void **state UNUSED)
 		       "'/><x xmlns='urn:xmpp:sims:1'/>"),
 		   LANE_C2S);
 	left_alone(MSG("<a xmlns='urn:a'>" SFS_OF(FM(""), URL) "</a>"), LANE_C2S);
+	/* What one place says of the address counts for the others. */
+	left_alone(MSG(PIC SFS_OF(FM("<media-type>video/mp4</media-type>"), URL)), LANE_C2S);
+	left_alone(MSG(PIC SIMS_OF(FT("<size>10485761</size>"), URL) SFS_OF(FM(""), URL)),
+		   LANE_C2S);
+	left_alone(MSG("<x xmlns='jabber:x:oob'><url type='application/octet-stream'>" URL
+		       "</url></x>" SFS_OF(FM("<media-type>image/png</media-type>"), URL)),
+		   LANE_C2S);
+	asks(MSG(PIC SFS_OF(FM("<media-type>video/mp4</media-type>"), URL) SFS_OF(FM(""), ELSE)),
+	     LANE_C2S, ELSE);
 	/* The same address twice is asked for once; limits.urls holds. */
 	asks(MSG(PIC SIMS_OF(FT(""), URL) SFS_OF(FM(""), URL)), LANE_C2S, URL);
 }
