@@ -94,6 +94,8 @@ static enum MHD_Result begin(const struct http_site *site, struct MHD_Connection
 
 	*state = &no_upload;
 	http_allow(connection, site->conf, 0);
+	if (http_is_ambiguous(connection))
+		return http_reason(connection, MHD_HTTP_BAD_REQUEST, "ambiguous headers");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
 		return MHD_YES;
 	if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0 && site->conf->upload.cors.n)
@@ -120,12 +122,14 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 	if (!*state)
 		return begin(site, connection, path, method, state);
 	if (*upload_size) {
-		if (*state != &no_upload)
-			box_upload_add(*state, upload, *upload_size);
+		bool go_on = *state == &no_upload ? http_drop(connection, *upload_size)
+						  : box_upload_add(*state, upload, *upload_size);
+
 		*upload_size = 0;
-		return MHD_YES;
+		return go_on ? MHD_YES : MHD_NO;
 	}
-	return *state != &no_upload ? box_upload_end(*state) : serve(site, connection, path);
+	return *state != &no_upload ? box_upload_end(*state)
+				    : serve(site, connection, path, method);
 }
 
 static void on_completed(void *ctx UNUSED, struct MHD_Connection *connection, void **state,
@@ -143,6 +147,7 @@ static void on_completed(void *ctx UNUSED, struct MHD_Connection *connection, vo
 		return;
 	c->deadline = clock_now() + CONNECTION_TIMEOUT * 1000;
 	c->asked = false;
+	c->dropped = 0;
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **socket_context,
@@ -320,8 +325,9 @@ static int listener_start(struct box_listener *l)
 		on_connection, l, MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->connections,
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)c->connections_per_address,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY,
-		pem ? tls : &tls[2], MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pem ? tls : &tls[2],
+		MHD_OPTION_END);
 	info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
 		return ERR_IO;

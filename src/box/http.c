@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 
@@ -34,6 +35,43 @@ void http_allow(struct MHD_Connection *connection, const struct conf *conf, uint
 	if (c)
 		c->deadline = clock_now() + PATIENCE_MS +
 			      (int64_t)(bytes / conf->upload.low_speed * 1000);
+}
+
+/* --- requests that are odd -------------------------------------------------------------- */
+
+struct form {
+	unsigned lengths, encodings, hosts;
+	bool spaced; /* "Name :" */
+};
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind UNUSED, const char *name,
+				 const char *value UNUSED)
+{
+	struct form *f = arg;
+
+	f->lengths += strcasecmp(name, "Content-Length") == 0;
+	f->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+	f->hosts += strcasecmp(name, "Host") == 0;
+	f->spaced |= strpbrk(name, " \t") != NULL;
+	return MHD_YES;
+}
+
+bool http_is_ambiguous(struct MHD_Connection *connection)
+{
+	struct form f = { 0 };
+
+	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, on_header, &f);
+	return f.lengths + f.encodings > 1 || f.hosts > 1 || f.spaced;
+}
+
+bool http_drop(struct MHD_Connection *connection, size_t len)
+{
+	struct http_connection *c = http_context(connection);
+
+	if (!c)
+		return false;
+	c->dropped += len;
+	return c->dropped <= HTTP_DROP_MAX;
 }
 
 /* --- pages of other origins ------------------------------------------------------------- */

@@ -13,6 +13,8 @@
 #include "box/store.h"
 #include "conf/conf.h"
 
+#define HTTP_DROP_MAX (1024 * 1024) /* of a body that is not wanted, so that the answer is read */
+
 /* What requests work on. One per generation; the store and the offers are the process's. */
 struct http_site {
 	struct conf *conf;     /* owned reference */
@@ -30,6 +32,7 @@ struct http_connection {
 	int64_t deadline;
 	bool asked; /* the bucket, for what this request wants; the answer: */
 	int answer;
+	uint64_t dropped; /* bytes of this request's body that nobody wanted */
 };
 
 /* Time for so many bytes from now on. */
@@ -37,6 +40,15 @@ void http_allow(struct MHD_Connection *connection, const struct conf *conf, uint
 
 /* What the box knows of a connection; NULL when it was out of memory then. */
 struct http_connection *http_context(struct MHD_Connection *connection);
+
+/*
+ * Could somebody in front of us take the request's end for another place, or its host for another
+ * one? RFC 9112 sections 3.2, 5.1 and 6.3.
+ */
+bool http_is_ambiguous(struct MHD_Connection *connection);
+
+/* Bytes that nobody wants; false: so many that the connection is to end. */
+bool http_drop(struct MHD_Connection *connection, size_t len);
 
 /*
  * The headers that keep a browser from running what it gets, and those that let pages of

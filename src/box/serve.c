@@ -82,12 +82,21 @@ static enum MHD_Result answer_file(struct MHD_Connection *connection, const stru
 	return ok;
 }
 
+/* What is asked for of it; NULL: all. Only GET asks for parts (RFC 9110 section 14.2). */
+static const char *part_of(struct MHD_Connection *connection, const char *method, const char *etag)
+{
+	const char *condition = header(connection, "If-Range");
+
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 || (condition && strcmp(condition, etag) != 0))
+		return NULL;
+	return header(connection, "Range");
+}
+
 /* Takes fd. */
 static enum MHD_Result serve_fd(const struct http_site *site, struct MHD_Connection *connection,
-				const struct store_file *f, int fd)
+				const char *method, const struct store_file *f, int fd)
 {
 	char etag[2 * HASH_SHA256_LEN + 3] = "\"";
-	const char *condition = header(connection, "If-Range");
 	struct byterange range;
 	unsigned code = 0;
 
@@ -95,10 +104,7 @@ static enum MHD_Result serve_fd(const struct http_site *site, struct MHD_Connect
 	strcat(etag, "\"");
 	if (etag_matches(header(connection, "If-None-Match"), etag))
 		code = MHD_HTTP_NOT_MODIFIED;
-	else if (!byterange_parse(condition && strcmp(condition, etag) != 0
-					  ? NULL
-					  : header(connection, "Range"),
-				  f->size, &range))
+	else if (!byterange_parse(part_of(connection, method, etag), f->size, &range))
 		code = MHD_HTTP_RANGE_NOT_SATISFIABLE;
 	if (code) {
 		close(fd);
@@ -173,7 +179,7 @@ static bool ask_bucket(const struct http_site *site, struct MHD_Connection *conn
 }
 
 enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *connection,
-		      const char *path)
+		      const char *path, const char *method)
 {
 	uint8_t id[TOKEN_ID_LEN], sum[HASH_SHA256_LEN];
 	int fd = -1, rc = ERR_NOT_FOUND;
@@ -190,7 +196,7 @@ enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *conne
 			return MHD_YES;
 	}
 	if (fd != -1)
-		return serve_fd(site, connection, &f, fd);
+		return serve_fd(site, connection, method, &f, fd);
 	if (rc == ERR_NOT_FOUND)
 		return http_reason(connection, MHD_HTTP_NOT_FOUND, "not found");
 	if (rc == ERR_FULL)

@@ -6,6 +6,6 @@
 
 #include "box/http.h"
 
-/* path: behind upload.public-url. Queues the answer. */
+/* path: behind upload.public-url; method: GET or HEAD. Queues the answer. */
 enum MHD_Result serve(const struct http_site *site, struct MHD_Connection *connection,
-		      const char *path);
+		      const char *path, const char *method);

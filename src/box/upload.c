@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/counters.h"
 #include "base/log.h"
 
-#define SWALLOW_MAX  (1024 * 1024)
 #define URL_MAX      512
 #define NAME_MAX_LEN 100
 
@@ -32,6 +32,7 @@ struct box_upload {
 	unsigned code; /* of a refusal; 0: none */
 	const char *reason;
 	enum metric counted;
+	bool begun; /* was let in */
 	bool waits; /* for the bucket or its thumbnail; the connection is suspended */
 	bool committed;
 	bool offered;
@@ -99,20 +100,26 @@ static void check_token(struct box_upload *u, const char *path)
 			isalnum((unsigned char)path[i]) || strchr("-_.", path[i]) ? path[i] : '-';
 }
 
-static void check_length(struct box_upload *u)
+/* What is announced, also of what is refused. False: nothing is. */
+static bool read_length(struct box_upload *u)
 {
 	const char *text = header(u, "Content-Length");
 	char *end;
 
-	if (!text || *text < '0' || *text > '9' || header(u, "Transfer-Encoding")) {
-		refuse(u, MHD_HTTP_LENGTH_REQUIRED, "content length not declared");
-		return;
-	}
+	if (!text || *text < '0' || *text > '9' || header(u, "Transfer-Encoding"))
+		return false;
 	errno = 0;
 	u->size = strtoull(text, &end, 10);
 	if (errno || *end)
 		u->size = UINT64_MAX;
-	if (u->size > u->token.max_bytes || u->size > u->site->conf->upload.max_bytes)
+	return true;
+}
+
+static void check_length(struct box_upload *u, bool announced)
+{
+	if (!announced)
+		refuse(u, MHD_HTTP_LENGTH_REQUIRED, "content length not declared");
+	else if (u->size > u->token.max_bytes || u->size > u->site->conf->upload.max_bytes)
 		refuse(u, MHD_HTTP_CONTENT_TOO_LARGE, "the file is too large");
 	else if (u->size == 0)
 		refuse(u, MHD_HTTP_BAD_REQUEST, "the file is empty");
@@ -145,10 +152,22 @@ static void check_type(struct box_upload *u)
 		refuse(u, MHD_HTTP_NOT_ACCEPTABLE, "files of this type are not accepted");
 }
 
+/* What is stored is served as the file: no part of one, nor packed. RFC 9110 sections 8.4, 14.5. */
+static void check_whole(struct box_upload *u)
+{
+	const char *coding = header(u, "Content-Encoding");
+
+	if (header(u, "Content-Range"))
+		refuse(u, MHD_HTTP_BAD_REQUEST, "parts of files are not accepted");
+	else if (coding && strcasecmp(coding, "identity") != 0)
+		refuse(u, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "packed files are not accepted");
+}
+
 struct box_upload *box_upload_new(const struct http_site *site, struct MHD_Connection *connection,
 				  const char *path)
 {
 	struct box_upload *u = calloc(1, sizeof(*u));
+	bool announced;
 	int rc;
 
 	if (!u)
@@ -156,15 +175,19 @@ struct box_upload *box_upload_new(const struct http_site *site, struct MHD_Conne
 	u->site = site;
 	u->connection = connection;
 	u->expects = header(u, "Expect") != NULL;
+	announced = read_length(u);
 	check_token(u, path);
 	if (!u->code)
-		check_length(u);
+		check_length(u, announced);
 	if (!u->code)
 		check_type(u);
+	if (!u->code)
+		check_whole(u);
 	if (u->code)
 		return u;
 	memcpy(u->file.id, u->token.id, sizeof(u->file.id));
 	rc = store_begin(site->store, u->token.user, u->size, &u->draft);
+	u->begun = rc == 0;
 	if (rc)
 		refuse_store(u, rc);
 	else
@@ -183,20 +206,21 @@ void box_upload_free(struct box_upload **u)
 
 bool box_upload_is_refused(const struct box_upload *u)
 {
-	return u->code && (u->expects || u->size > SWALLOW_MAX);
+	return u->code && (u->expects || u->size > HTTP_DROP_MAX);
 }
 
 /* --- the body --------------------------------------------------------------------------- */
 
-void box_upload_add(struct box_upload *u, const void *p, size_t len)
+bool box_upload_add(struct box_upload *u, const void *p, size_t len)
 {
 	int rc;
 
-	if (u->code)
-		return;
+	if (u->code) /* what was let in is read to its end, which has a deadline and a cap */
+		return u->begun || http_drop(u->connection, len);
 	rc = store_write(u->draft, p, len);
 	if (rc)
 		refuse_store(u, rc);
+	return true;
 }
 
 /* --- the answer ------------------------------------------------------------------------- */

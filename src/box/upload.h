@@ -19,7 +19,8 @@ void box_upload_free(struct box_upload **u);
 /* Refused already, and the client waits for leave to send, or would send much: answer now. */
 bool box_upload_is_refused(const struct box_upload *u);
 
-void box_upload_add(struct box_upload *u, const void *p, size_t len);
+/* False: the connection is to end, so much more comes than an answer is worth. */
+bool box_upload_add(struct box_upload *u, const void *p, size_t len) MUSTCHECK;
 
 /* Queues the answer, or suspends the connection and will be called again. */
 enum MHD_Result box_upload_end(struct box_upload *u);

@@ -87,6 +87,9 @@ def test_ranges(box, served):
     for ask in ('bytes=3-2', 'bytes=a-', 'bytes=0-1,4-5', 'lines=0-1', 'bytes=', 'bytes=99999999999999999999-'):
         assert curl('-H', f'Range: {ask}', url)[::2] == (200, data), ask
     assert curl('-H', 'Range: bytes=0-0', '-H', 'If-Range: "other"', url)[::2] == (200, data)
+    # Ranges are GET's alone, RFC 9110 section 14.2.
+    status, headers, _ = curl('-I', '-H', 'Range: bytes=0-3', url)
+    assert (status, int(headers['content-length'])) == (200, len(data))
 
 
 @pytest.mark.parametrize('size', [1, 2, 4095, 4096, 4097, 65536, 1 << 20, (10 << 20) - 1, 10 << 20])
@@ -132,6 +135,50 @@ def test_expect_100_continue(box, served):
         sock.sendall(f'POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n'.encode())
         assert sock.recv(1000).startswith(want)
         sock.close()
+
+
+def exchange(port, data):
+    """What comes back for these bytes until the end of the connection."""
+    said = b''
+    with socket.create_connection(('127.0.0.1', port), timeout=30) as sock:
+        sock.sendall(data)
+        while part := sock.recv(65536):
+            said += part
+    return said
+
+
+def test_requests_that_two_would_read_in_two_ways(box, served):
+    """A balancer in front may see another end, or another host: such a request is none, nor is what follows it."""
+    path = box.address()[len(box.url):]
+    behind = b'abcGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
+    for method in ('GET', 'POST', 'PUT'):
+        for head in ('Content-Length: 3\r\nContent-Length: 43', 'Content-Length: 3\r\nContent-Length: 3',
+                     'Content-Length: 3\r\nTransfer-Encoding: chunked', 'Transfer-Encoding: chunked\r\ntransfer-encoding: x',
+                     'Content-Length: 3\r\nHost: y', 'Content-Length : 3'):
+            said = exchange(box.port, f'{method} {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n'.encode() + behind)
+            assert said.startswith(b'HTTP/1.1 400 ') and said.count(b'HTTP/1.1 ') == 1, (method, head, said)
+    assert exchange(box.port, f'GET {path} HTTP/1.1\r\n\r\n'.encode()).startswith(b'HTTP/1.1 400 ')
+    for head in ('Content-Range: bytes 0-2/10', 'Content-Encoding: gzip'):
+        assert post(box.address(), b'abc', 'image/png', '-H', head)[0] in (400, 415), head
+    assert post(box.address(), b'abc', 'image/png', '-H', 'Content-Encoding: identity')[0] == 200
+
+
+def test_bodies_that_nobody_wants(box, served):
+    """Some bytes are read so that the answer arrives; who goes on sending is cut off."""
+    piece = b'x' * 65536
+    for head, answered in ((b'PUT /up/forged HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000', True),
+                           (b'PUT /up/forged HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked', False),
+                           (b'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000', False)):
+        with socket.create_connection(('127.0.0.1', box.port), timeout=30) as sock:
+            sock.sendall(head + b'\r\n\r\n')
+            if answered:
+                assert sock.recv(65536).startswith(b'HTTP/1.1 403 ')
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                for _ in range(4096):
+                    sock.sendall(b'10000\r\n' + piece + b'\r\n')
+    for head, want in ((b'PUT /up/forged', b'403'), (b'GET /', b'404')):
+        said = exchange(box.port, head + b' HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 65536\r\n\r\n' + piece)
+        assert said.startswith(b'HTTP/1.1 ' + want), said
 
 
 def test_one_token_one_file(box, served):
