@@ -14,6 +14,16 @@
 #include "thumbnail/formats.h"
 #include "xmpp/ns.h"
 
+/* White space around an address does not count. */
+static bool names(const char *text, const char *url)
+{
+	static const char space[] = " \t\r\n";
+	size_t len = strlen(url);
+
+	text += strspn(text, space);
+	return strncmp(text, url, len) == 0 && !text[len + strspn(text + len, space)];
+}
+
 /* The <x/> that names this address; -1. */
 static int oob_of(const struct outline *o, int root, const char *url)
 {
@@ -22,7 +32,7 @@ static int oob_of(const struct outline *o, int root, const char *url)
 	for (x = outline_child(o, root, NS_OOB, "x", 0); x != -1;
 	     x = outline_child(o, root, NS_OOB, "x", x + 1)) {
 		at = outline_child(o, x, NS_OOB, "url", x + 1);
-		if (at != -1 && strstr(o->elements[at].text, url))
+		if (at != -1 && names(o->elements[at].text, url))
 			return x;
 	}
 	return -1;

@@ -139,7 +139,8 @@ struct finding {
 	struct arena *arena;
 	struct sources *out;
 	const char *first; /* address seen, usable or not; NULL: none yet */
-	const char *refused[SOURCE_MAX]; /* addresses of which a place says that they are no picture */
+	const char
+		*refused[SOURCE_MAX]; /* addresses of which a place says that they are no picture */
 	size_t refused_n;
 };
 

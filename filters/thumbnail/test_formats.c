@@ -143,6 +143,13 @@ static void http_when_the_box_has_it(void **state UNUSED)
 	/* A file's facts are there already, or the address stands elsewhere. */
 	assert_null(written(MSG(PIC "<file xmlns='urn:xmpp:file:metadata:0'/>"), LANE_C2S, &r));
 	assert_null(written(MSG("<body>" URL "</body>"), LANE_C2S, &r));
+	/* Not into the one whose address only begins like that. */
+	text = written(
+		MSG(OOB("<url type='video/mp4'>" URL ".mp4</url>") OOB("<url>\n" URL " </url>")),
+		LANE_C2S, &r);
+	assert_non_null(text);
+	assert_non_null(strstr(text, URL " </url><thumbnail xmlns='urn:xmpp:thumbs:1' uri="));
+	free(text);
 	set_formats(FORMAT(IBB));
 	text = written(before, LANE_C2S, &r);
 	assert_false(asked.last.to_box);
