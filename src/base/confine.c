@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <pwd.h>
 #include <sched.h>
@@ -140,10 +141,10 @@ int confine_apply(const struct confine *c, bool *landlock_out, struct err_msg *m
 	return confine_files(c, landlock_out, msg);
 }
 
-/* Whole CPUs of a cgroup v2 quota ("max 100000" or "150000 100000"), 0 if there is none. */
-static unsigned confine_quota(void)
+/* Whole CPUs of "150000 100000"; 0: "max 100000", or no such file. */
+static unsigned quota_read(const char *path)
 {
-	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+	FILE *f = fopen(path, "re");
 	unsigned long long quota, period;
 	unsigned cpus = 0;
 
@@ -155,9 +156,47 @@ static unsigned confine_quota(void)
 	return cpus;
 }
 
+/* Appends this process's cgroup of version 2 ("0::/system.slice/inset.service") to path. */
+static void group_append(const char *self, char *path, size_t size)
+{
+	FILE *f = fopen(self, "re");
+	size_t len = strlen(path);
+	char line[PATH_MAX];
+
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "0::/", 4) == 0)
+			snprintf(path + len, size - len, "%s", line + 3);
+	}
+	fclose(f);
+}
+
+unsigned confine_quota(const char *self, const char *groups)
+{
+	char path[2 * PATH_MAX];
+	size_t root = strlen(groups), len;
+	unsigned least = 0;
+
+	snprintf(path, sizeof(path), "%s", groups);
+	group_append(self, path, PATH_MAX);
+	for (len = strlen(path); len >= root; len--) {
+		unsigned cpus;
+
+		if (path[len] != '/' && path[len] != '\0')
+			continue;
+		snprintf(path + len, sizeof(path) - len, "/cpu.max");
+		cpus = quota_read(path);
+		if (cpus && (!least || cpus < least))
+			least = cpus;
+	}
+	return least;
+}
+
 unsigned confine_cpus(void)
 {
-	unsigned quota = confine_quota();
+	unsigned quota = confine_quota("/proc/self/cgroup", "/sys/fs/cgroup");
 	unsigned cpus = 1;
 	cpu_set_t set;
 

@@ -31,5 +31,12 @@ int confine_apply(const struct confine *c, bool *landlock_out, struct err_msg *m
 /* Who such a process becomes: 0 and both, or ERR_NOT_FOUND. *uid_out 0: it stays who it is. */
 int confine_find_user(const char *user, uid_t *uid_out, gid_t *gid_out) MUSTCHECK;
 
-/* CPUs this process may use: affinity and the cgroup's quota, at least 1. */
+/* CPUs this process may use: affinity and the quotas of its cgroup, at least 1. */
 unsigned confine_cpus(void);
+
+/*
+ * Whole CPUs of the smallest quota (cgroup v2, cpu.max) of the group that `self` (a file like
+ * /proc/self/cgroup) names and of all groups above it, below `groups`; 0: there is none. A group
+ * that is not there, as in a container that sees another part of the tree, has no quota.
+ */
+unsigned confine_quota(const char *self, const char *groups);

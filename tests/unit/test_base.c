@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -583,6 +584,94 @@ static void tally_adds_up_over_processes(void **state UNUSED)
 	free(parts);
 }
 
+static char tree[] = "/tmp/inset-groups-XXXXXX";
+
+/* A file of the tree; NULL: it goes. */
+static void put_file(const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", tree, name);
+	if (!text) {
+		assert_int_equal(remove(path), 0);
+		return;
+	}
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static unsigned quota_with(const char *self)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/self", tree);
+	put_file("self", self);
+	return confine_quota(path, tree);
+}
+
+static void the_least_quota_of_all_groups_above_counts(void **state UNUSED)
+{
+	static const char *const folders[] = { "a.slice", "a.slice/b.service",
+					       "a.slice/b.service/c" };
+	const char *own = "12:cpu,cpuacct:/x\n1:name=systemd:/a.slice\n0::/a.slice/b.service\n";
+	char path[128];
+	char *endless;
+	size_t i;
+
+	assert_non_null(mkdtemp(tree));
+	for (i = 0; i < ARRAY_SIZE(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", tree, folders[i]);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	assert_int_equal(quota_with(own), 0);
+	put_file("a.slice/b.service/c/cpu.max", "100000 100000\n"); /* below: not ours */
+	put_file("a.slice/b.service/cpu.max", "max 100000\n");
+	assert_int_equal(quota_with(own), 0);
+	put_file("a.slice/b.service/cpu.max", "250000 100000\n");
+	put_file("a.slice/cpu.max", "max 100000\n");
+	assert_int_equal(quota_with(own), 3);
+	put_file("a.slice/cpu.max", "150000 100000\n");
+	assert_int_equal(quota_with(own), 2);
+	put_file("cpu.max", "5000 100000\n"); /* the container's, where that is the root */
+	assert_int_equal(quota_with(own), 1);
+	assert_int_equal(quota_with("0::/\n"), 1);
+	put_file("cpu.max", NULL);
+	assert_int_equal(quota_with("0::/\n"), 0);
+	assert_int_equal(quota_with("0::/a.slice/b.service"), 2);
+	/* Groups that are not there, and what no kernel writes. */
+	assert_int_equal(quota_with("0::/a.slice/gone.service (deleted)\n"), 2);
+	assert_int_equal(quota_with("0::/../../a.slice\n"), 0);
+	assert_int_equal(quota_with("1:cpu:/a.slice\n"), 0);
+	assert_int_equal(quota_with(""), 0);
+	assert_int_equal(quota_with("\n0::\n0:\n"), 0);
+	put_file("a.slice/cpu.max", "100000 0\n");
+	assert_int_equal(quota_with("0::/a.slice\n"), 0);
+	put_file("a.slice/cpu.max", "");
+	assert_int_equal(quota_with("0::/a.slice\n"), 0);
+	endless = malloc(100001);
+	assert_non_null(endless);
+	memset(endless, '/', 100000);
+	endless[100000] = '\0';
+	memcpy(endless, "0::", 3);
+	assert_int_equal(quota_with(endless), 0);
+	free(endless);
+	snprintf(path, sizeof(path), "%s/none", tree);
+	put_file("cpu.max", "400000 100000\n");
+	assert_int_equal(confine_quota(path, tree), 4);
+
+	put_file("cpu.max", NULL);
+	put_file("a.slice/b.service/c/cpu.max", NULL);
+	put_file("a.slice/b.service/cpu.max", NULL);
+	put_file("a.slice/cpu.max", NULL);
+	put_file("self", NULL);
+	for (i = ARRAY_SIZE(folders); i-- > 0;)
+		put_file(folders[i], NULL);
+	assert_int_equal(rmdir(tree), 0);
+}
+
 static void cpus_are_at_least_one(void **state UNUSED)
 {
 	assert_true(confine_cpus() >= 1);
@@ -611,6 +700,7 @@ int main(void)
 		cmocka_unit_test(err_names),
 		cmocka_unit_test(pictures_by_name_and_magic),
 		cmocka_unit_test(tally_adds_up_over_processes),
+		cmocka_unit_test(the_least_quota_of_all_groups_above_counts),
 		cmocka_unit_test(cpus_are_at_least_one),
 	};
 
