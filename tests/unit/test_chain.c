@@ -160,7 +160,8 @@ static struct chain *chain_of(char **names, size_t n)
 	struct conf_list saved;
 	struct chain *made;
 
-	assert_non_null(listen);
+	if (!listen)
+		abort();
 	saved = listen->filters;
 	listen->filters = (struct conf_list){ .v = names, .n = n };
 	made = chain_new(c, listen, &host);
