@@ -35,13 +35,15 @@
 #define REPLY(type, inner) "<iq type='" type "' id='q' to='b@h/y'>" inner "</iq>"
 #define REFUSAL            REPLY("error", "<item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>")
 
-static const char c2s[] =
-	OPEN "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>" OPEN
-	     "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>" PICTURE(
-		     "1") "<message><body>plain</body></message>" PICTURE("2") REFUSAL
-	"<r "
-	"xmlns='urn:xmpp:sm:3'/>"
-	"</stream:stream>";
+#define LOGIN                                                  \
+	OPEN "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' " \
+	     "mechanism='PLAIN'>AGEAYg==</auth>" OPEN          \
+	     "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+
+static const char c2s[] = LOGIN PICTURE("1") "<message><body>plain</body></message>" PICTURE("2")
+	REFUSAL "<r "
+		"xmlns='urn:xmpp:sm:3'/>"
+		"</stream:stream>";
 static const char s2c[] = OPEN
 	"<stream:features><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>20000</max-bytes>"
 	"</limits></stream:features><success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>" OPEN
@@ -155,10 +157,11 @@ static void answer_all(void)
 	t.waiting_n = 0;
 }
 
-/* Feeds both sides turn by turn, some bytes at a time; the first failure ends it. */
+/* Feeds both sides turn by turn, some bytes at a time; the first failure ends it. The client's
+ * messages wait for the server's part, since nothing is made for who has not logged in. */
 static int talk(size_t piece)
 {
-	size_t at[2] = { 0, 0 }, total[2] = { sizeof(c2s) - 1, sizeof(s2c) - 1 };
+	size_t at[2] = { 0, 0 }, total[2] = { sizeof(LOGIN) - 1, sizeof(s2c) - 1 };
 	const char *from[2] = { c2s, s2c };
 	int dir, rc = 0;
 
@@ -169,6 +172,8 @@ static int talk(size_t piece)
 			rc = lane_feed(&t.lanes.lane[dir], (const uint8_t *)from[dir] + at[dir], n);
 			at[dir] += n;
 		}
+		if (at[1] == total[1])
+			total[0] = sizeof(c2s) - 1;
 		answer_all();
 	}
 	return rc;
@@ -245,8 +250,7 @@ static void every_allocation_fails_once(void **state UNUSED)
 		countdown = -1;
 		assert_int_equal(session(pieces[i]), 0);
 		most = cut_thumbnails();
-		/* In one piece the refusal comes before the request. */
-		assert_int_equal(most, i ? 3 : 2);
+		assert_int_equal(most, 3);
 		check_output(0);
 		for (k = 0;; k++) {
 			unsigned n;
