@@ -3,7 +3,7 @@
  * conf - the configuration's struct and its option table. See conf.h.
  *
  * Knows where each field is and how it is kept; what a value may look like is value.c's
- * business, where it comes from read.c's and generation.c's.
+ * business, where it comes from reading's and generation.c's.
  */
 #include "config.h"
 

@@ -106,7 +106,7 @@ struct conf_listen {
 	uint32_t row; /* its place in the shared figures; kept as long as its name lasts */
 	bool strips;  /* a rule, or default-action, may strip; set by conf_link() */
 	bool links;   /* a profile that may be chosen here has links; set by conf_link() */
-	/* What read.c found in the files, for processes that may not read them; secret. */
+	/* What reading found in the files, for processes that may not read them; secret. */
 	struct conf_list keys; /* of certificates, PEM, in order */
 	char *upstream_cas;    /* of upstream-ca, PEM; NULL: the system's */
 #define OPTION_LISTEN CONF_FIELD
@@ -316,7 +316,7 @@ void *conf_section_at(struct conf *c, enum conf_section section, size_t i);
 /* The field of an option in the struct that conf_section_at() returned. */
 void *conf_field(void *section, const struct conf_option *o);
 
-/* --- filling an unpublished configuration; for read.c and generation.c ----------------- */
+/* --- filling an unpublished configuration; for read-*.c and generation.c ---------------- */
 
 /* A new one with all defaults, or NULL when out of memory; moves the array. */
 struct conf_listen *conf_add_listen(struct conf *c, const char *name) MUSTCHECK;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "conf/reading.h"
+#include "conf/reading-inside.h"
 
 #define RULE_NAME_MAX 100
 

@@ -347,7 +347,7 @@ int value_set_default(const struct conf_option *o, void *field)
 {
 	int rc;
 
-	/* What has no default must be given: read.c asks for it. */
+	/* What has no default must be given: who checks its group asks for it. */
 	if (o->def[0] == '\0' && conf_kind_store(o->kind) == CONF_STORE_TEXT) {
 		*(char **)field = strdup("");
 		return *(char **)field ? 0 : ERR_NOMEM;

@@ -2,7 +2,7 @@
 /*
  * value - one setting's text to its C value and back, with the checks of its row.
  *
- * Messages say what is wrong with the value only; read.c puts file, line and name before
+ * Messages say what is wrong with the value only; reading.c puts file, line and name before
  * them. value_set() of an UPSTREAM with a host name asks the system's resolver and may
  * take its time: for the master, at start and reload.
  */
