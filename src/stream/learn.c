@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counters.h"
+#include "base/log.h"
 #include "stream/features.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
@@ -19,7 +21,7 @@
 enum chain_want learn_wants(const struct lanes *b, enum unit_kind kind, enum iq_type iq,
 			    const struct tag_span *child_ns)
 {
-	if (features_concern(kind))
+	if (features_concern(kind) || kind == UNIT_STREAM_ERROR)
 		return CHAIN_YES;
 	if (b->jid)
 		return CHAIN_NO;
@@ -75,6 +77,22 @@ static void learn_features(struct lanes *b, const struct outline *o)
 		b->max_bytes = (uint32_t)MIN_OF(v, UINT32_MAX);
 }
 
+/* RFC 6120 4.9.3.19. It passes: there may be a reason; but inset sees nothing of what follows. */
+static void learn_redirect(const struct lanes *b, const uint8_t *p, size_t len)
+{
+	static const char see_other_host[] = "see-other-host";
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (!memmem(p, len, see_other_host, sizeof(see_other_host) - 1))
+		return;
+	counter_inc(METRIC_SESSIONS_REDIRECTED);
+	if (log_limit_ok(&limit, 10, &dropped))
+		log_notice("the server sends clients to another host, past inset listener=%s "
+			   "dropped=%u",
+			   b->listen->name, dropped);
+}
+
 void learn_unit(struct lanes *b, const struct lane *l, const uint8_t *p, size_t len)
 {
 	const struct outline_limits limits = {
@@ -87,7 +105,9 @@ void learn_unit(struct lanes *b, const struct lane *l, const uint8_t *p, size_t 
 
 	if (!learn_wants(b, (enum unit_kind)l->kind, (enum iq_type)l->iq_type, NULL))
 		return;
-	if (l->kind == UNIT_ENABLED ||
+	if (l->kind == UNIT_STREAM_ERROR)
+		learn_redirect(b, p, len);
+	if (l->kind == UNIT_ENABLED || l->kind == UNIT_STREAM_ERROR ||
 	    (l->kind == UNIT_FEATURES &&
 	     !memmem(p, len, NS_STREAM_LIMITS, strlen(NS_STREAM_LIMITS))))
 		return;

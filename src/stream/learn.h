@@ -3,7 +3,8 @@
  * learn - what the server's side of a stream tells about the session.
  *
  * Who the client is (bind result, SASL2 success with or without Bind2, resumption), and the
- * largest stanza that the server takes (XEP-0478). Reads single units; changes nothing.
+ * largest stanza that the server takes (XEP-0478); whether it sends the client to another host,
+ * past inset, which is counted and told. Reads single units; changes nothing.
  */
 #pragma once
 

@@ -644,6 +644,29 @@ static void test_sender(void **state)
 	assert_string_equal(fake_last_from, "a&b@example.org/s");
 }
 
+/* See-other-host passes, and is counted; other errors are not. */
+static void test_redirects_are_counted(void **state)
+{
+	static const char *const errors[] = {
+		"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
+		"other.example</see-other-host></stream:error>",
+		"<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+	};
+	uint64_t before = counters_sum(METRIC_SESSIONS_REDIRECTED);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		login();
+		put(LANE_S2C, errors[i]);
+		put(LANE_S2C, "</stream:stream>");
+		put(LANE_C2S, "<message><body>see-other-host</body></message>");
+		assert_int_equal(counters_sum(METRIC_SESSIONS_REDIRECTED), before + 1);
+		end();
+		begin();
+	}
+}
+
 static void test_stream_limits(void **state)
 {
 	(void)state;
@@ -831,6 +854,7 @@ int main(void)
 		TEST(test_identity_by_bind2),
 		TEST(test_identity_by_resumption),
 		TEST(test_sender),
+		TEST(test_redirects_are_counted),
 		TEST(test_stream_limits),
 		TEST(test_opaque),
 		TEST(test_any_stream_leaves_in_order),
