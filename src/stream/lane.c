@@ -597,6 +597,10 @@ static void feed_unit_ended(struct feed *x)
 		break;
 	case UNIT_MESSAGE:
 	case UNIT_PRESENCE:
+		/* To whom the server sends these has logged in, were it by XEP-0078. */
+		if (s2c && !b->authenticated)
+			b->authenticated = b->resumed = true;
+		break;
 	case UNIT_IQ:
 	case UNIT_FEATURES:
 	case UNIT_STREAM_ERROR:

@@ -110,7 +110,7 @@ struct lanes {
 	uint64_t connection;           /* a hash, for rates of who is not known */
 	uint32_t max_bytes;            /* XEP-0478 limit of the server; 0: none seen */
 	bool authenticated;
-	bool resumed; /* XEP-0198: the next `to` with a resource tells who it is */
+	bool resumed; /* XEP-0198, XEP-0078: the next `to` with a resource tells who it is */
 	bool opaque;  /* relayed blind from here */
 
 	/* compress.h */

@@ -486,6 +486,27 @@ static void test_filters_wait_for_the_login(void **state)
 	result(fake_waiting_n - 1, false);
 }
 
+/* XEP-0078: nothing but what the server sends tells that the login was good. */
+static void test_login_without_sasl(void **state)
+{
+	size_t runs = fake_runs;
+
+	(void)state;
+	login();
+	t.lanes.authenticated = false;
+	put(LANE_S2C, "<iq type='result' id='1'/><iq type='error' id='2'/>");
+	put(LANE_C2S, PICTURE("1") "<presence/>");
+	assert_int_equal(fake_runs, runs);
+	assert_false(t.lanes.authenticated);
+	put(LANE_S2C, "<presence from='a@example.org/r' to='a@example.org/r'/>");
+	assert_true(t.lanes.authenticated);
+	put(LANE_S2C, "<message from='b@example.org' to='a@example.org/r'/>");
+	assert_string_equal(t.lanes.jid, "a@example.org/r");
+	put(LANE_C2S, PICTURE("2"));
+	assert_int_equal(fake_runs, runs + 1);
+	result(fake_waiting_n - 1, false);
+}
+
 static void test_violation_releases_what_was_complete(void **state)
 {
 	(void)state;
@@ -844,6 +865,7 @@ int main(void)
 		TEST(test_shape_is_relayed_unread),
 		TEST(test_before_authentication),
 		TEST(test_filters_wait_for_the_login),
+		TEST(test_login_without_sasl),
 		TEST(test_violation_releases_what_was_complete),
 		TEST(test_stream_namespace),
 		TEST(test_header_too_long_to_be_kept),
