@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/job.h"
+#include "rule/fold.h"
 #include "thumbnail/encrypted.h"
 #include "xmpp/ns.h"
 
@@ -180,7 +181,7 @@ static void add(struct finding *f, enum source_kind kind, const char *text, cons
 	struct sources *out = f->out;
 	const char *url = trimmed_url(f->arena, text);
 
-	if (!url)
+	if (!url || !fold_is_plain(url))
 		return;
 	out->several |= f->first && strcmp(f->first, url) != 0;
 	f->first = url;

@@ -76,6 +76,9 @@ static void shared_media_without_oob(void **state UNUSED)
 		       "'/><x xmlns='urn:xmpp:sims:1'/>"),
 		   LANE_C2S);
 	left_alone(MSG("<a xmlns='urn:a'>" SFS_OF(FM(""), URL) "</a>"), LANE_C2S);
+	/* A host in disguise would pass rules that name it. */
+	left_alone(MSG(OOB("<url>https://%75p.montague.lit/a1/summit.png</url>")), LANE_C2S);
+	left_alone(MSG(SFS_OF(FM(""), "https:///up.montague.lit/a.png")), LANE_C2S);
 	/* What one place says of the address counts for the others. */
 	left_alone(MSG(PIC SFS_OF(FM("<media-type>video/mp4</media-type>"), URL)), LANE_C2S);
 	left_alone(MSG(PIC SIMS_OF(FT("<size>10485761</size>"), URL) SFS_OF(FM(""), URL)),

@@ -6,6 +6,7 @@
 
 #include "rule/fold.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 static void lower(char *text, size_t n)
@@ -70,4 +71,33 @@ size_t fold_host(const char *url, char *out, size_t room)
 	out[n] = '\0';
 	lower(out, n);
 	return n;
+}
+
+/* In the one form that addresses are shown in. */
+static bool is_plain_number(const char *host, int family)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	char text[INET6_ADDRSTRLEN];
+
+	return inet_pton(family, host, address) == 1 &&
+	       inet_ntop(family, address, text, sizeof(text)) && strcmp(host, text) == 0;
+}
+
+bool fold_is_plain(const char *url)
+{
+	size_t len;
+	const char *at = authority_of(url, &len), *last;
+	char host[FOLD_HOST_MAX + 1];
+
+	if (!fold_host(url, host, sizeof(host)) || memchr(at, '@', len))
+		return false;
+	if (*at == '[')
+		return is_plain_number(host, AF_INET6);
+	if (host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.")])
+		return false;
+	last = strrchr(host, '.');
+	last = last ? last + 1 : host;
+	if (strncmp(last, "0x", 2) != 0 && last[strspn(last, "0123456789")])
+		return true;
+	return is_plain_number(host, AF_INET);
 }

@@ -519,6 +519,46 @@ static int setup(void **state UNUSED)
 	return 0;
 }
 
+/* A host that a rule does not see is no plain one, whatever a library makes of it. */
+static void plain_hosts(void **state UNUSED)
+{
+	static const struct {
+		const char *url;
+		bool plain;
+	} rows[] = {
+		{ "https://up.example.org/a%20b", true },
+		{ "HTTPS://UP.example.org.:443?x=1", true },
+		{ "http://a_b-1.example", true },
+		{ "http://host.1a/", true },
+		{ "http://127.0.0.1:80/", true },
+		{ "http://[::1]/", true },
+		{ "http://[2001:DB8::1]:80/", true },
+		{ "http://%65xample.org/", false },
+		{ "http://127.0.0.%31/", false },
+		{ "http:///example.org/", false },
+		{ "http:////example.org/", false },
+		{ "http://:80/", false },
+		{ "http://user@example.org/", false },
+		{ "http://example.org@other.example/", false },
+		{ "http://b\xc3\xbcro.example/", false },
+		{ "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", false },
+		{ "http://2130706433/", false },
+		{ "http://0x7f.1/", false },
+		{ "http://0X7F000001/", false },
+		{ "http://0177.0.0.1/", false },
+		{ "http://127.1/", false },
+		{ "http://127.0.0.1.2/", false },
+		{ "http://[0:0::1]/", false },
+		{ "http://[::ffff:7f00:1]/", false },
+		{ "http://[fe80::1%25eth0]/", false },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		if (fold_is_plain(rows[i].url) != rows[i].plain)
+			fail_msg("%s", rows[i].url);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +569,7 @@ int main(void)
 		cmocka_unit_test(ranges),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(folding),
+		cmocka_unit_test(plain_hosts),
 		cmocka_unit_test(xpath_over_a_unit),
 		cmocka_unit_test(wrong_expressions),
 		cmocka_unit_test(xpath_bombs_end),
