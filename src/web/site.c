@@ -19,6 +19,7 @@
 
 #define METRICS_MAX (8 * 1024 * 1024) /* mostly rules */
 #define HISTORY_MAX (2 * 1024 * 1024)
+#define DROP_MAX    (64 * 1024) /* of a body, so that the answer is read */
 #define THUMBNAIL   "/thumbnail/"
 
 /* A request, from its header to its end. */
@@ -26,7 +27,8 @@ struct request {
 	struct site *site;                 /* borrowed */
 	struct MHD_Connection *connection; /* borrowed */
 	struct inquiry_waiter waiter;
-	bool waited; /* once is enough */
+	bool waited;    /* once is enough */
+	size_t dropped; /* of a body */
 };
 
 struct header {
@@ -235,7 +237,7 @@ enum MHD_Result site_on_request(void *cls, struct MHD_Connection *connection, co
 	struct site *s = cls;
 	struct request *q = *state;
 
-	/* The first call is for the header alone; bodies are read and dropped. */
+	/* The first call is for the header alone; bodies are read and dropped, up to a cap. */
 	if (!q) {
 		q = calloc(1, sizeof(*q));
 		if (!q)
@@ -248,8 +250,9 @@ enum MHD_Result site_on_request(void *cls, struct MHD_Connection *connection, co
 		return MHD_YES;
 	}
 	if (*upload_size) {
+		q->dropped += *upload_size;
 		*upload_size = 0;
-		return MHD_YES;
+		return q->dropped <= DROP_MAX ? MHD_YES : MHD_NO;
 	}
 	return s->conf ? site_answer(q, url, method) : MHD_NO;
 }

@@ -13,7 +13,9 @@
 #include <event2/event.h>
 #include <microhttpd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include "base/confine.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/stall.h"
 #include "conf/generation.h"
 #include "web/history.h"
@@ -32,8 +35,18 @@
 #define MESSAGES_PER_TURN  64
 #define CONNECTIONS        64
 #define CONNECTION_TIMEOUT 10
-#define CONNECTION_MEMORY  (16 * 1024)
-#define ENDING_MS          20 /* between two looks whether all has been answered */
+#define REQUEST_MS                                                                    \
+	30000 /* from a connection's begin, or the last answer, to the next one's end \
+	       */
+#define CONNECTION_MEMORY (16 * 1024)
+#define ENDING_MS         20 /* between two looks whether all has been answered */
+
+/* A connection, and when it is too late for its request. */
+struct web_connection {
+	struct list link;
+	struct MHD_Connection *connection; /* borrowed */
+	int64_t deadline;
+};
 
 /* A listening socket, served or waiting to be. */
 struct web_listener {
@@ -56,6 +69,7 @@ static struct web {
 	struct site site;
 	struct web_set live;
 	struct web_set pending;
+	struct list connections; /* struct web_connection */
 	bool confined;
 	int64_t end_at; /* ends then, or when nothing is being answered; 0: goes on */
 	int exit_code;
@@ -146,14 +160,71 @@ static void set_fini(struct web_set *s)
 	*s = (struct web_set){ 0 };
 }
 
+/* --- connections ------------------------------------------------------------------------ */
+
+/* libmicrohttpd's own time-out is for those who say nothing: who drips could stay for ever. */
+static void on_connection(void *arg UNUSED, struct MHD_Connection *connection,
+			  void **socket_context, enum MHD_ConnectionNotificationCode code)
+{
+	struct web_connection *c = *socket_context;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (c)
+			list_remove(&c->link);
+		free(c);
+		*socket_context = NULL;
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	*socket_context = c;
+	if (!c)
+		return;
+	c->connection = connection;
+	c->deadline = clock_now() + REQUEST_MS;
+	list_init(&c->link);
+	list_add_tail(&web.connections, &c->link);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+			 enum MHD_RequestTerminationCode how)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct web_connection *c = info ? info->socket_context : NULL;
+
+	site_on_completed(arg, connection, state, how);
+	if (c)
+		c->deadline = clock_now() + REQUEST_MS;
+}
+
+/* libmicrohttpd then sees the end and cleans up. */
+static void cut_late(void)
+{
+	struct list *i;
+
+	LIST_EACH(i, &web.connections) {
+		struct web_connection *c = CONTAINER_OF(i, struct web_connection, link);
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		if (c->deadline > clock_now() || !info)
+			continue;
+		c->deadline = clock_now() + REQUEST_MS;
+		(void)shutdown(info->connect_fd, SHUT_RDWR);
+	}
+}
+
+/* --- listeners -------------------------------------------------------------------------- */
+
 static int listener_start(struct web_listener *l)
 {
 	const union MHD_DaemonInfo *info;
 
 	l->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0, NULL,
-		NULL, site_on_request, &web.site, MHD_OPTION_NOTIFY_COMPLETED, site_on_completed,
-		NULL, MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
+		NULL, site_on_request, &web.site, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_LISTEN_SOCKET, l->fd,
+		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
 	info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
@@ -402,6 +473,7 @@ static void on_channel(evutil_socket_t fd UNUSED, short what UNUSED, void *arg U
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
 {
 	clock_update();
+	cut_late();
 	history_sample(web.site.history, clock_wall());
 }
 
@@ -443,6 +515,7 @@ int web_main(unsigned index)
 {
 	child_open(ROLE_WEB, index);
 	web.exit_code = 70;
+	list_init(&web.connections);
 	if (web_open())
 		while (event_base_loop(web.base, EVLOOP_ONCE) == 0 &&
 		       !event_base_got_break(web.base))

@@ -366,12 +366,15 @@ def test_a_reload_leaves_uploads_under_way_alone(run):
 
 
 def test_slow_peers_are_cut(run):
-    """Those who send nothing, and those who drip; others are served meanwhile."""
+    """Those who send nothing, and those who drip; others are served meanwhile. The same at the status page."""
     box, daemon = run({'upload.low-speed': '1MiB'})
     path = box.address()[len(box.url):]
     slow = []
-    for head in (b'', b'GET / HT', f'POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\nx'.encode()):
-        sock = socket.create_connection(('127.0.0.1', box.port), timeout=120)
+    for port, head in ((box.port, b''), (box.port, b'GET / HT'),
+                       (box.port, f'POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\nx'.encode()),
+                       (daemon.web_port, b'GET / HT'),
+                       (daemon.web_port, b'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50000\r\n\r\nx')):
+        sock = socket.create_connection(('127.0.0.1', port), timeout=120)
         sock.sendall(head)
         slow.append(sock)
     deadline = time.monotonic() + 100

@@ -322,6 +322,18 @@ def test_the_page_needs_nothing_from_elsewhere(start):
         assert ask(daemon, path)[0] == 404, path
 
 
+def test_a_body_that_nobody_wants_ends_the_connection(start):
+    """Also without a token, where there is one: it comes before that."""
+    daemon = start()
+    for head in (b'Content-Length: 100000000000', b'Transfer-Encoding: chunked'):
+        with socket.create_connection(('127.0.0.1', daemon.web_port), timeout=30) as sock:
+            sock.sendall(b'GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n' + head + b'\r\n\r\n')
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                for _ in range(4096):
+                    sock.sendall(b'10000\r\n' + b'x' * 65536 + b'\r\n')
+    assert ask(daemon, '/metrics')[0] == 200
+
+
 # --- who may see it -------------------------------------------------------------------------
 
 
