@@ -11,8 +11,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/err.h"
 #include "base/ipc.h"
 
@@ -217,6 +219,50 @@ static void random_packets_do_no_harm(void **state UNUSED)
 	close(fds[1]);
 }
 
+/* In a process of its own: how a child ends whose lines fill its socket while it is asked. */
+static int child_with_full_socket(enum ipc_type asked, bool master_reads)
+{
+	int fds[2], status, reader = -1;
+	pid_t pid;
+
+	assert_int_equal(ipc_pair(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		/* Nothing of the test's own is where a child expects its channel. */
+		if (dup2(fds[1], CHILD_FD) == -1)
+			_exit(1);
+		child_open(ROLE_WEB, 0);
+		ipc_begin(&out, IPC_LOG);
+		ipc_put_u8(&out, 0);
+		ipc_put_str(&out, "a line");
+		while (ipc_send(CHILD_FD, &out) == 0)
+			;
+		reader = master_reads ? fork() : -1;
+		if (reader == 0) {
+			while (ipc_recv(fds[0], &in, ROLE_MASTER, ROLE_WEB) == 0)
+				ipc_in_fini(&in);
+			_exit(0);
+		}
+		in = (struct ipc_in){ .type = asked, .fd = -1 };
+		if (asked == IPC_PING)
+			_exit(child_on_ping(&in) ? 2 : 0);
+		child_ready("");
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(fds[0]);
+	close(fds[1]);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* A flood of lines is no reason to end, and sessions with it. */
+static void a_child_outlives_its_log(void **state UNUSED)
+{
+	assert_int_equal(child_with_full_socket(IPC_PING, false), 0);
+	assert_int_equal(child_with_full_socket(IPC_COMMIT, true), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +273,7 @@ int main(void)
 		cmocka_unit_test(stray_descriptors_are_closed),
 		cmocka_unit_test(a_full_socket_is_a_full_queue),
 		cmocka_unit_test(too_big_is_refused_on_both_ends),
+		cmocka_unit_test(a_child_outlives_its_log),
 		cmocka_unit_test(random_packets_do_no_harm),
 	};
 
