@@ -221,6 +221,8 @@ static int on_load(struct offers *o)
 
 	if (ipc_end(&o->in))
 		return ERR_BAD_MESSAGE;
+	/* Copied into memory: no more than media may want. */
+	max = MIN_OF(max, o->conf ? o->conf->fetch.max_bytes : 0);
 	if (!fetch(o, url, id, max))
 		answer_load(o, id, load(o, url, max));
 	return 0;

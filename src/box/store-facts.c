@@ -33,7 +33,16 @@ static bool number_parse(const char *text, uint64_t *out)
 
 	errno = 0;
 	*out = strtoull(text, &end, 10);
-	return !errno && end != text && !*end && text[0] != '-';
+	return !errno && !*end && text[0] >= '0' && text[0] <= '9' && *out <= INT64_MAX;
+}
+
+/* What an upload's type may consist of: it goes into a header. */
+static bool type_is_good(const char *type)
+{
+	size_t len = strlen(type);
+
+	return len > 0 && len <= STORE_TYPE_MAX &&
+	       strspn(type, "abcdefghijklmnopqrstuvwxyz0123456789!#$&^_.+-/") == len;
 }
 
 bool store_parse_facts(char *text, struct store_file *f)
@@ -48,12 +57,12 @@ bool store_parse_facts(char *text, struct store_file *f)
 	}
 	f->elsewhere = strcmp(rest, ELSEWHERE) == 0;
 	if ((*rest && !f->elsewhere) || strcmp(line[0], "inset-upload 1") != 0 ||
-	    strlen(line[5]) > STORE_TYPE_MAX)
+	    !type_is_good(line[5]))
 		return false;
 	snprintf(f->type, sizeof(f->type), "%s", line[5]);
 	return hash_parse_hex(line[1], f->sha256, sizeof(f->sha256)) == 0 &&
 	       hash_parse_hex(line[2], f->user, sizeof(f->user)) == 0 &&
-	       number_parse(line[3], &f->size) && number_parse(line[4], &f->expires);
+	       number_parse(line[3], &f->size) && f->size && number_parse(line[4], &f->expires);
 }
 
 /* 0 and f, or ERR_NOT_FOUND. */

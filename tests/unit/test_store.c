@@ -645,6 +645,47 @@ static void facts_as_text(void **state UNUSED)
 	memset(&g, 0, sizeof(g));
 	assert_true(store_parse_facts(text, &g));
 	assert_memory_equal(&f, &g, sizeof(f));
+	f.size = INT64_MAX;
+	(void)store_print_facts(&f, text);
+	assert_true(store_parse_facts(text, &g));
+}
+
+/* A bucket may say anything: sizes that no sum of blocks holds, types that are no header. */
+static void facts_that_lie(void **state UNUSED)
+{
+	static const char *const numbers[] = {
+		"",
+		"0",
+		"-1",
+		"+5",
+		" 5",
+		"5 ",
+		"0x5",
+		"9223372036854775808",
+		"5.0",
+		"1e3",
+		"18446744073709551615",
+		"18446744073709551616",
+	};
+	static const char *const types[] = { "", "A/b", "a/b; q", "a/b\r", "a/\xff", "a/\"b\"" };
+	struct store_file g;
+	char text[STORE_FACTS_MAX];
+	size_t i;
+
+#define FACTS "inset-upload 1\n%064d\n%032d\n%s\n%s\n%s\n"
+	snprintf(text, sizeof(text), FACTS, 0, 0, "5", "0", "a/b");
+	assert_true(store_parse_facts(text, &g));
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		snprintf(text, sizeof(text), FACTS, 0, 0, numbers[i], "7", "a/b");
+		assert_false(store_parse_facts(text, &g));
+		snprintf(text, sizeof(text), FACTS, 0, 0, "5", numbers[i], "a/b");
+		assert_int_equal(store_parse_facts(text, &g), strcmp(numbers[i], "0") == 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		snprintf(text, sizeof(text), FACTS, 0, 0, "5", "7", types[i]);
+		assert_false(store_parse_facts(text, &g));
+	}
+#undef FACTS
 }
 
 int main(void)
@@ -669,6 +710,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(thumbnails_are_touched_when_they_gain_by_it, setup,
 						teardown),
 		cmocka_unit_test(facts_as_text),
+		cmocka_unit_test(facts_that_lie),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
