@@ -122,6 +122,15 @@ static void answer_failure(struct master *m, uint64_t client, const char *why)
 
 /* --- one reload ------------------------------------------------------------------------ */
 
+static void on_again(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct master *m = arg;
+
+	clock_update();
+	if (!m->stopping)
+		reload_start(m, 0);
+}
+
 static void reload_clear(struct master *m)
 {
 	struct reload *r = &m->reload;
@@ -136,6 +145,9 @@ static void reload_clear(struct master *m)
 	r->client = 0;
 	for (i = 0; i < m->procs_n; i++)
 		m->procs[i].confirmed = false;
+	if (r->again && event_base_once(m->base, -1, EV_TIMEOUT, on_again, m, NULL) == -1)
+		log_error("the configuration is not read again: out of memory");
+	r->again = false;
 }
 
 static void reload_fail(struct master *m, const char *why)
@@ -323,6 +335,10 @@ void reload_start(struct master *m, uint64_t client)
 
 	if (r->wanted && !client)
 		return; /* the one that waits reads what is there when it begins */
+	if (r->active && !client && !m->stopping) {
+		r->again = true; /* ... and one under way has read it */
+		return;
+	}
 	if (m->stopping || r->active || r->wanted || m->heir.fd != -1) {
 		answer_failure(m, client,
 			       m->stopping        ? "insetd is stopping"

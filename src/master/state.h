@@ -91,6 +91,7 @@ struct memfds {
 struct reload {
 	bool wanted; /* as soon as all children have settled */
 	bool active;
+	bool again; /* a signal came meanwhile: the file may have changed since it was read */
 	struct conf *conf; /* owned while active, as are the next two */
 	struct memfds memfds;
 	struct sockets sockets;

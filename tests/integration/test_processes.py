@@ -547,6 +547,17 @@ def test_a_child_that_dies_during_a_reload(daemon):
         assert echoes(connection)
 
 
+def test_a_signal_during_a_reload_is_not_lost(daemon):
+    """The file may have changed since it was read."""
+    with reload_under_way(daemon) as (pid, _):
+        for _ in range(3):
+            daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_log("reload asked for by SIGHUP")
+        os.kill(pid, signal.SIGCONT)
+        daemon.wait_log("configuration reloaded generation=3")
+    assert daemon.status()["generation"] in (3, 4)
+
+
 def test_stopping_during_a_reload(daemon):
     with reload_under_way(daemon):
         assert daemon.stop() == 0
