@@ -492,7 +492,7 @@ int master_run(struct conf *conf, const struct conf_source *source, char *const 
 	m.source = source;
 	m.conf = conf_ref(conf);
 	m.memfds = m.reload.memfds = (struct memfds){ -1, -1, -1, -1 };
-	m.counters = m.heir.fd = -1;
+	m.counters = m.heir.fd = m.heir.pidfd = -1;
 	m.argv = argv;
 	m.scaler = open_scaler();
 	m.program = find_program(argv);

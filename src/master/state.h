@@ -73,6 +73,7 @@ struct elder {
 /* The insetd that is to follow this one, while it starts. */
 struct heir {
 	int fd;                /* owned; -1: none */
+	int pidfd;             /* owned: its process, until it has taken over; -1 */
 	struct event *channel; /* owned, as the next */
 	struct event *timer;
 };

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,7 +25,11 @@
 #include "master/notify.h"
 #include "master/pulse.h"
 
-#define READY_SECONDS     60 /* for the new one, scaler's self-test and store included */
+#ifndef READY_SECONDS    /* a test has others */
+#define READY_SECONDS 60 /* for the new one, scaler's self-test and store included */
+#define END_SECONDS   10 /* for it to end by itself when it is not wanted any more */
+#endif
+#define END_AT_ONCE_MS    500
 #define MESSAGES_PER_TURN 16
 #define EXIT_FAULT        70
 
@@ -56,26 +62,47 @@ NORETURN static void heir_exec(struct master *m, const json_t *root, int memfd)
 	_exit(EXIT_FAULT);
 }
 
+/* In between: starts the new one, and stays until we have got hold of it, which keeps its number
+ * from becoming another's. */
+NORETURN static void heir_spawn(struct master *m, const json_t *root, int memfd, int report)
+{
+	pid_t pid = fork();
+	char none;
+
+	if (pid == 0) {
+		close(report);
+		heir_exec(m, root, memfd);
+	}
+	if (pid == -1 || write(report, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(EXIT_FAULT);
+	(void)!read(report, &none, 1);
+	_exit(0);
+}
+
 /*
  * By way of a process in between, which ends at once: the new one is no child of ours, but of
  * whoever looks after orphans, the service manager where there is one.
  */
 static int heir_fork(struct master *m, const json_t *root, int memfd)
 {
+	int status, report[2];
 	sigset_t all, old;
-	int status;
-	pid_t pid;
+	pid_t pid, heir;
 
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, report) == -1)
+		return ERR_IO;
 	/* No signal may reach the new process while it still has this one's handlers. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	pid = fork();
 	if (pid == 0) {
-		pid = fork();
-		if (pid == 0)
-			heir_exec(m, root, memfd);
-		_exit(pid == -1 ? EXIT_FAULT : 0);
+		close(report[0]);
+		heir_spawn(m, root, memfd, report[1]);
 	}
+	close(report[1]);
+	if (pid > 0 && read(report[0], &heir, sizeof(heir)) == sizeof(heir))
+		m->heir.pidfd = pidfd_open(heir, 0);
+	close(report[0]);
 	while (pid > 0 && waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	sigprocmask(SIG_SETMASK, &old, NULL);
@@ -112,11 +139,30 @@ static void heir_close(struct master *m)
 		event_del(h->timer);
 }
 
+static void heir_let_go(struct heir *h)
+{
+	if (h->pidfd != -1)
+		close(h->pidfd);
+	h->pidfd = -1;
+}
+
+/* It has our listening sockets: who is hanging would keep them, and clients in them, for ever. */
+static void heir_kill(struct heir *h)
+{
+	if (h->pidfd != -1 && pidfd_send_signal(h->pidfd, SIGKILL, NULL, 0) == 0)
+		log_warning("the new insetd did not end and was killed");
+	heir_let_go(h);
+}
+
 void upgrade_abort(struct master *m, const char *why)
 {
+	const struct timeval tv = { .tv_sec = END_SECONDS };
+
 	if (m->heir.fd == -1 || m->handed)
 		return;
-	heir_close(m);
+	heir_close(m); /* which it sees, and ends */
+	if (m->heir.pidfd != -1 && (!m->heir.timer || evtimer_add(m->heir.timer, &tv) == -1))
+		heir_kill(&m->heir);
 	log_error("upgrade failed, this insetd goes on: %s", why);
 	notify_send("READY=1");
 	m->said[0] = '\0';
@@ -125,8 +171,13 @@ void upgrade_abort(struct master *m, const char *why)
 
 static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
+	struct master *m = arg;
+
 	clock_update();
-	upgrade_abort(arg, "the new one was not ready in time");
+	if (m->heir.fd == -1)
+		heir_kill(&m->heir);
+	else
+		upgrade_abort(m, "the new one was not ready in time");
 }
 
 /* --- handing over ----------------------------------------------------------------------- */
@@ -171,6 +222,7 @@ static void hand_over(struct master *m, pid_t pid, const char *control)
 	}
 	notify_close();
 	m->handed = true;
+	heir_let_go(&m->heir);
 	leave_elders(m);
 	log_notice("handed over pid=%d timeout=%ums", (int)pid, m->conf->upgrade_timeout);
 	fleet_quiesce(m);
@@ -267,6 +319,7 @@ void upgrade_start(struct master *m)
 		log_error("no upgrade now: %m");
 		return;
 	}
+	heir_kill(&m->heir); /* of an upgrade that has failed just now */
 	notify_send("RELOADING=1\nMONOTONIC_USEC=%lld\nSTATUS=upgrade: a new insetd starts",
 		    (long long)clock_us());
 	m->heir.fd = fds[0];
@@ -283,7 +336,13 @@ void upgrade_start(struct master *m)
 
 void upgrade_fini(struct master *m)
 {
+	struct pollfd p = { .fd = m->heir.pidfd, .events = POLLIN };
+
 	heir_close(m);
+	if (p.fd != -1 && pidfd_send_signal(p.fd, SIGTERM, NULL, 0) == 0 &&
+	    poll(&p, 1, END_AT_ONCE_MS) < 1)
+		heir_kill(&m->heir);
+	heir_let_go(&m->heir);
 	if (m->heir.timer)
 		event_free(m->heir.timer);
 	m->heir.timer = NULL;
