@@ -199,13 +199,16 @@ static int on_made(struct inquiry *i)
 		return ERR_BAD_MESSAGE;
 	if (!i->thumbnails_max)
 		return 0;
+	to = &i->thumbnails[(i->thumbnail_id + 1) % i->thumbnails_max];
+	t.kept = clock_now();
+	if (to->id && t.kept - to->kept < INQUIRY_STAY_MS)
+		return 0;
 	t.bytes = malloc(t.len);
 	if (!t.bytes)
 		return 0;
 	memcpy(t.bytes, p, t.len);
 	t.type = picture_mime((enum picture_format)format);
 	t.id = ++i->thumbnail_id;
-	to = &i->thumbnails[t.id % i->thumbnails_max];
 	thumbnail_fini(to);
 	*to = t;
 	return 0;

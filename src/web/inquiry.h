@@ -17,6 +17,7 @@
 #include "base/list.h"
 
 #define INQUIRY_THUMBNAILS 24
+#define INQUIRY_STAY_MS    10000
 
 struct inquiry;
 
@@ -33,8 +34,9 @@ struct inquiry_health {
 };
 
 struct inquiry_thumbnail {
-	uint64_t id; /* 0: none */
-	int64_t at;  /* seconds since 1970 */
+	uint64_t id;  /* 0: none */
+	int64_t at;   /* seconds since 1970 */
+	int64_t kept; /* clock_now() when it came */
 	const char *type;
 	unsigned width, height, media_width, media_height;
 	uint8_t *bytes; /* owned by the inquiry */
@@ -47,7 +49,8 @@ void inquiry_free(struct inquiry **i); /* nobody may wait */
 /* A channel to a (new) media process; takes fd. */
 void inquiry_set_channel(struct inquiry *i, int fd);
 
-/* How many thumbnails to keep from now on. */
+/* How many thumbnails to keep from now on. Each stays for INQUIRY_STAY_MS at least, so that a page
+ * that was told of it can fetch it; of those that come faster some are left out. */
 void inquiry_set_thumbnails(struct inquiry *i, size_t n);
 
 /* True: that is it, not older than a second. Else w waits and is woken. */

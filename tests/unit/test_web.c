@@ -457,28 +457,48 @@ static void say_made(uint8_t format, uint32_t width, size_t len)
 	turn();
 }
 
-static void thumbnails_are_kept_few(void **state UNUSED)
+static void say_many_made(unsigned n)
+{
+	while (n--)
+		say_made(PICTURE_PNG, 1, sizeof(png));
+}
+
+/* Those with these ids, and no others. */
+static void thumbnails_are(uint64_t first, uint64_t last)
 {
 	const struct inquiry_thumbnail *t;
 	uint64_t id;
 
-	connect_media();
-	say_made(PICTURE_PNG, 1, sizeof(png)); /* nobody wants any */
-	assert_null(inquiry_thumbnail(f.inquiry, 1));
-	inquiry_set_thumbnails(f.inquiry, 3);
-	for (id = 1; id <= 10; id++)
-		say_made(PICTURE_PNG, 1, sizeof(png));
-	for (id = 0; id <= 12; id++) {
+	for (id = 0; id <= last + 10; id++) {
 		t = inquiry_thumbnail(f.inquiry, id);
-		if ((t != NULL) != (id >= 8 && id <= 10))
+		if ((t != NULL) != (id >= first && id <= last))
 			fail_msg("%llu", (unsigned long long)id);
 		if (t)
 			assert_memory_equal(t->bytes, png, sizeof(png));
 	}
+}
+
+static void thumbnails_are_kept_few(void **state UNUSED)
+{
+	connect_media();
+	say_made(PICTURE_PNG, 1, sizeof(png)); /* nobody wants any */
+	assert_null(inquiry_thumbnail(f.inquiry, 1));
+	inquiry_set_thumbnails(f.inquiry, 3);
+	say_many_made(5);
+	thumbnails_are(1, 3);
+	clock_fake(clock_now() + INQUIRY_STAY_MS - 1); /* a page may be about to fetch them */
+	say_many_made(5);
+	thumbnails_are(1, 3);
+	clock_fake(clock_now() + 1);
+	say_many_made(2);
+	thumbnails_are(3, 5);
+	clock_fake(clock_now() + INQUIRY_STAY_MS);
+	say_many_made(5);
+	thumbnails_are(6, 8);
 	inquiry_set_thumbnails(f.inquiry, 0);
-	assert_null(inquiry_thumbnail(f.inquiry, 10));
+	assert_null(inquiry_thumbnail(f.inquiry, 8));
 	inquiry_set_thumbnails(f.inquiry, INQUIRY_THUMBNAILS);
-	assert_null(inquiry_thumbnail(f.inquiry, 10));
+	assert_null(inquiry_thumbnail(f.inquiry, 8));
 	/* What is no clean picture of that format and size goes to no browser. */
 	say_made(PICTURE_PNG, 2, sizeof(png));
 	assert_int_equal(ipc_recv(f.media, &f.in, ROLE_MEDIA, ROLE_WEB), ERR_CLOSED);
