@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Chromium without a window, steered through its DevTools protocol over a pair of pipes.
+"""Chromium without a window, steered by Playwright.
 
-No port, no driver, no Node: messages are JSON texts that end with a zero byte, on the browser's file
-descriptors 3 (to it) and 4 (from it).
+Playwright's client is for Node: browser.js holds it, and gets lines of JSON over a pair of pipes.
+playwright-core comes from the npm registry (package-lock.json beside this file, `./quickstart
+check-clients` puts it into build/clients); the browser is Debian's.
 """
 import base64
 import contextlib
@@ -13,62 +14,54 @@ import os
 import select
 import shlex
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 from PIL import Image
 
+from harness.insetd import BUILD
 from harness.processes import Failure, Process, descendants, wait_for
 
-# Nothing but loopback has a name, and nothing is asked for in the background.
-OPTIONS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
-           '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-extensions',
-           '--hide-scrollbars', '--force-device-scale-factor=1', '--window-size=1000,720', '--remote-debugging-pipe',
-           '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost']
+PLAYWRIGHT = BUILD / 'clients' / 'node_modules' / 'playwright-core'
+SCRIPT = Path(__file__).with_name('browser.js')
 
 
 class Browser:
     def __init__(self, folder):
         self.folder = Path(folder)
-        profile, there, back = (self.folder / name for name in ('chromium', 'to-browser', 'from-browser'))
+        there, back, own = (self.folder / name for name in ('to-browser', 'from-browser', 'playwright'))
         os.mkfifo(there)
         os.mkfifo(back)
+        own.mkdir()
         # Opened for both ways: neither end waits for the other, and our write end is none of the browser's.
         self.output, self.input = os.open(there, os.O_RDWR | os.O_CLOEXEC), os.open(back, os.O_RDWR | os.O_CLOEXEC)
-        command = shlex.join(['chromium', *OPTIONS, f'--user-data-dir={profile}', 'about:blank'])
-        env = dict(os.environ, HOME=str(self.folder), LANG='C.UTF-8', XDG_CONFIG_HOME=str(self.folder / 'config'),
+        command = shlex.join(map(str, ['node', SCRIPT, PLAYWRIGHT, self.folder / 'chromium']))
+        env = dict(os.environ, HOME=str(self.folder), LANG='C.UTF-8', TMPDIR=str(own), XDG_CONFIG_HOME=str(self.folder / 'config'),
                    XDG_CACHE_HOME=str(self.folder / 'cache'), DBUS_SESSION_BUS_ADDRESS='disabled:')
-        self.process = Process(['sh', '-c', f'exec {command} 3<{shlex.quote(str(there))} 4>{shlex.quote(str(back))}'],
-                               folder, 'chromium-out', env=env)
-        self.numbers, self.buffer, self.events, self.page = itertools.count(1), b'', [], None
+        self.process = Process(['sh', '-c', f'exec {command} <{shlex.quote(str(there))} >{shlex.quote(str(back))}'],
+                               folder, 'browser-out', env=env)
+        self.numbers, self.buffer, self.events = itertools.count(1), b'', []
         try:
-            self._attach()
+            while not self.told('ready'):
+                self.events.append(self._next(time.monotonic() + 60))
         except BaseException:
             self.stop()
             raise
 
-    def _attach(self):
-        target = next(t for t in self.call('Target.getTargets')['targetInfos'] if t['type'] == 'page')
-        self.page = self.call('Target.attachToTarget', targetId=target['targetId'], flatten=True)['sessionId']
-        for domain in ('Page', 'Runtime'):
-            self.call(f'{domain}.enable')
-        self.call('Emulation.setFocusEmulationEnabled', enabled=True)
-
     def _next(self, deadline):
-        while b'\0' not in self.buffer:
+        while b'\n' not in self.buffer:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise Failure(f'the browser does not answer\n{self.process.output()[-3000:]}')
             if select.select([self.input], [], [], 0.1)[0]:
                 self.buffer += os.read(self.input, 1 << 20)
-        text, self.buffer = self.buffer.split(b'\0', 1)
+        text, self.buffer = self.buffer.split(b'\n', 1)
         return json.loads(text)
 
-    def call(self, method, timeout=60, **params):
+    def call(self, method, *args, timeout=60):
+        """A method of Playwright's `page` or `context`, as 'page.keyboard.press'."""
         number = next(self.numbers)
-        message = {'id': number, 'method': method, 'params': params}
-        if self.page:
-            message['sessionId'] = self.page
-        os.write(self.output, json.dumps(message).encode() + b'\0')
+        os.write(self.output, json.dumps({'id': number, 'method': method, 'args': args}).encode() + b'\n')
         deadline = time.monotonic() + timeout
         while True:
             answer = self._next(deadline)
@@ -78,18 +71,18 @@ class Browser:
                 return answer['result']
             self.events.append(answer)
 
+    def told(self, event):
+        return [e['text'] for e in self.events if e['event'] == event]
+
     def console(self):
-        return [str(e['params'])[:400] for e in self.events
-                if e.get('method') in ('Runtime.consoleAPICalled', 'Runtime.exceptionThrown')]
+        """What the page wrote, what was uncaught in it, and what the browser complained of."""
+        return [text[:400] for text in self.told('console')]
 
     def go(self, url):
-        self.call('Page.navigate', url=url)
+        self.call('page.goto', url)
 
     def evaluate(self, script):
-        result = self.call('Runtime.evaluate', expression=script, returnByValue=True, awaitPromise=True)
-        if 'exceptionDetails' in result:
-            raise Failure(str(result['exceptionDetails'])[:1000])
-        return result['result'].get('value')
+        return self.call('page.evaluate', script)
 
     def wait(self, script, what, timeout=60):
         """Until the expression is true in the page."""
@@ -98,19 +91,23 @@ class Browser:
         except Failure as problem:
             raise Failure(f'{problem}\n' + '\n'.join(self.console()[-20:])) from problem
 
-    def shot(self):
-        png = base64.b64decode(self.call('Page.captureScreenshot', format='png')['data'])
+    def press(self, *keys):
+        for key in keys:
+            self.call('page.keyboard.press', key)
+
+    def shot(self, whole=False):
+        """A picture of what is in the window; whole: of the page down to its end."""
+        png = base64.b64decode(self.call('page.screenshot', {'fullPage': whole}))
         return Image.open(io.BytesIO(png)).convert('RGB')
 
     def stop(self):
-        self.page = None
         below = descendants(self.process.pid)
         try:
-            with contextlib.suppress(Failure):
-                self.call('Browser.close', timeout=20)
+            os.close(self.output)       # the end of its input
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
             self.process.stop()
         finally:
-            os.close(self.output)
             os.close(self.input)
             for pid in below:
                 with contextlib.suppress(OSError):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The status page in Chromium, while stanzas flow: figures change, nothing is complained of, it fits."""
+"""The status page in Chromium, by Playwright, while stanzas flow: figures change, nothing is complained of, it fits."""
 import contextlib
-import json
 
 import pytest
 from PIL import Image, ImageChops
@@ -14,36 +13,53 @@ from scene import keep
 from traffic import OPTIONS, Traffic
 
 DEAD = 'http://127.0.0.2:9'
-SIZES = [(320, 640), (768, 1024), (1280, 900), (1920, 1080)]
+SIZES = [(320, 640), (768, 1024), (1280, 900), (1600, 1000), (1920, 1080)]
 
 TEXTS = '''Object.fromEntries([...document.querySelectorAll("#tiles > div")].map((t) =>
   [t.querySelector("dt").textContent, t.querySelector("dd span").textContent]))'''
+
+FILLED = 'document.querySelectorAll("#processes tbody tr").length >= 5'
 
 # Everything that sticks out of the window, but for what scrolls in a box of its own.
 STICKING = '''[...document.querySelectorAll("body *")].filter((e) => !e.closest(".scroll, .skip, .unseen, svg") &&
   e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 0.5).map((e) => e.outerHTML.slice(0, 80))'''
 
-# Of each visible text: its colour against the next background behind it (WCAG 2.1, 1.4.3).
-CONTRAST = '''(() => {
+# light(): how bright a colour is, ratio(): of two of them (WCAG 2.1, 1.4.3); behind(): the next background.
+COLOURS = '''
   const parse = (c) => c.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ratio = (one, other) => {
+    const [a, b] = [light(parse(one)), light(other)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };
   const behind = (e) => {
     for (; e; e = e.parentElement) {
       const c = parse(getComputedStyle(e).backgroundColor);
       if (c.length === 3 || c[3] > 0) return c;
     }
     return [255, 255, 255];
-  };
+  };'''
+
+# Visible texts that are too faint (WCAG 2.1, 1.4.3).
+FAINT = '(() => {' + COLOURS + '''
   const bad = [];
   for (const e of document.querySelectorAll("body *")) {
     if (!e.getClientRects().length || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    const style = getComputedStyle(e), svg = e.closest("svg");
-    const a = light(parse(svg ? style.fill : style.color)), b = light(behind(e));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) bad.push([e.outerHTML.slice(0, 80), ratio]);
+    const style = getComputedStyle(e), seen = ratio(e.closest("svg") ? style.fill : style.color, behind(e));
+    if (seen < 4.5) bad.push([e.outerHTML.slice(0, 80), seen]);
   }
   return bad;
+})()'''
+
+# What has the focus, or null: name, place in the page, its outline's style, width and contrast, in the window.
+FOCUSED = '(() => {' + COLOURS + '''
+  const e = document.activeElement;
+  if (e === document.body) return null;
+  const style = getComputedStyle(e), box = e.getBoundingClientRect();
+  return [e.id || e.className.baseVal || e.className || e.textContent || e.value, [...document.querySelectorAll("*")].indexOf(e),
+          style.outlineStyle, parseFloat(style.outlineWidth), ratio(style.outlineColor, behind(e.parentElement)),
+          box.bottom > 0 && box.top < innerHeight && box.left < innerWidth];
 })()'''
 
 
@@ -60,27 +76,17 @@ def shown(tmp_path_factory, media):
         stack.callback(traffic.stop)
         browser = Browser(folder)
         stack.callback(browser.stop)
-        browser.call('Network.enable')
-        browser.call('Log.enable')
         browser.go(f'http://127.0.0.1:{daemon.web_port}/')
-        browser.wait('document.querySelectorAll("#processes tbody tr").length >= 6', 'the tables are filled')
+        browser.wait(FILLED, 'the tables are filled')
         yield browser, daemon, traffic
 
 
-def complaints(browser):
-    return browser.console() + [str(e['params'])[:400] for e in browser.events if e.get('method') == 'Log.entryAdded']
-
-
-def show(browser, width, height, scheme='light', whole=False):
-    """A picture of the page in a window of that size; whole: as high as the page."""
-    browser.call('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': scheme}])
-    browser.call('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=False)
+def show(browser, width, height, scheme='light'):
+    """The page in a window of that size, drawn."""
+    browser.call('page.emulateMedia', {'colorScheme': scheme})
+    browser.call('page.setViewportSize', {'width': width, 'height': height})
     browser.wait(f'innerWidth === {width} && new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))',
                  'it is drawn')
-    if whole:
-        height = browser.evaluate('document.documentElement.scrollHeight')
-        browser.call('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1, mobile=False)
-    return browser.shot()
 
 
 def test_figures_change_while_stanzas_flow(shown):
@@ -105,77 +111,101 @@ def test_figures_change_while_stanzas_flow(shown):
     assert not traffic.problem
 
 
-def test_nothing_is_asked_for_elsewhere(shown):
-    browser, daemon, _ = shown
-    asked = {e['params']['request']['url'] for e in browser.events if e.get('method') == 'Network.requestWillBeSent'}
-    assert len(asked) > 5
-    assert {url.split('/')[2] for url in asked} == {f'127.0.0.1:{daemon.web_port}'}
-
-
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 @pytest.mark.parametrize('size', SIZES, ids=lambda s: str(s[0]))
 def test_it_fits_and_can_be_read(shown, size, scheme):
     browser, _, _ = shown
-    shot = show(browser, *size, scheme, whole=True)
+    show(browser, *size, scheme)
+    shot = browser.shot(whole=True)
     keep(shot, f'status-{size[0]}-{scheme}')
     assert browser.evaluate('document.documentElement.scrollWidth') == size[0]
     assert browser.evaluate(STICKING) == []
-    assert browser.evaluate(CONTRAST) == []
+    assert browser.evaluate(FAINT) == []
     ground = shot.getpixel((2, 2))
     assert (sum(ground) > 600) == (scheme == 'light'), ground
 
 
 def test_keyboard_and_names(shown):
-    """Everything that can be focused can be reached, shows it, and has a name."""
+    """Everything that can be focused can be reached, in the order of the page, shows it, and has a name."""
     browser, _, _ = shown
     show(browser, 1280, 900)
     browser.evaluate('document.activeElement.blur()')
     seen = []
     for _ in range(60):
-        for kind in ('keyDown', 'keyUp'):
-            browser.call('Input.dispatchKeyEvent', type=kind, key='Tab', code='Tab', windowsVirtualKeyCode=9)
-        found = browser.evaluate('''(() => { const e = document.activeElement; if (e === document.body) return null;
-            return [e.id || e.className.baseVal || e.className || e.textContent || e.value,
-                    getComputedStyle(e).outlineStyle, e.closest("main, header, footer, a") !== null]; })()''')
+        browser.press('Tab')
+        found = browser.evaluate(FOCUSED)
         if found is None:
             break
         seen.append(found)
     else:
         pytest.fail(f'no end: {seen}')
     assert len(seen) > 15
-    assert all(outline == 'solid' or (outline == 'auto') for _, outline, _ in seen), seen
-    names = json.loads(browser.evaluate('''JSON.stringify([...document.querySelectorAll("svg[role=img], table, [role=region], section")]
+    places = [place for _, place, *_ in seen]
+    assert places == sorted(places)
+    assert not [f for f in seen if f[2] not in ('solid', 'auto') or f[3] < 2 or f[4] < 3 or not f[5]], seen
+    browser.press(*['Shift+Tab'] * 3)
+    assert browser.evaluate(FOCUSED)[1] == places[-3]
+    names = browser.evaluate('''[...document.querySelectorAll("svg[role=img], table, [role=region], section")]
         .map((e) => e.getAttribute("aria-labelledby") ? document.getElementById(e.getAttribute("aria-labelledby"))?.textContent
-                                                      : e.caption?.textContent))'''))
+                                                      : e.caption?.textContent)''')
     assert all(names) and len(names) > 25
     assert browser.evaluate('[...document.querySelectorAll("tbody th")].every((e) => e.scope === "row")')
     assert browser.evaluate('[...document.querySelectorAll("h1, h2, h3")].map((e) => e.tagName)[0]') == 'H1'
     assert browser.evaluate('document.documentElement.lang') == 'en'
+
+
+def test_keys_do_what_the_mouse_does(shown):
+    browser, _, _ = shown
+    browser.call('page.reload')     # the place from which Tab goes on is its beginning
+    browser.wait(FILLED, 'the tables are filled')
+    browser.press('Tab')
+    assert browser.evaluate('document.activeElement.textContent') == 'To the figures'
+    browser.press('Enter')
+    assert browser.evaluate('document.activeElement.id') == 'main'
+    browser.call('page.focus', '[name=span]')
+    browser.press('ArrowRight')
+    assert browser.call('page.isChecked', '[value=day]')
+    browser.press('ArrowLeft')
+    assert browser.call('page.isChecked', '[value=minutes]')
+    browser.press('Tab')
+    for state in ('true', 'false'):
+        browser.press('Space')
+        assert browser.call('page.getAttribute', '#pause', 'aria-pressed') == state
     # The arrow keys read a plot.
-    browser.evaluate('document.querySelector("#plots svg").focus()')
-    for kind in ('keyDown', 'keyUp'):
-        browser.call('Input.dispatchKeyEvent', type=kind, key='ArrowLeft', code='ArrowLeft', windowsVirtualKeyCode=37)
+    browser.call('page.focus', '#plots svg')
+    browser.press('ArrowLeft')
     browser.wait('/open \\d/.test(document.querySelector("#plots output").textContent)', 'it says a value')
 
 
 def test_a_day_and_a_pause(shown):
     browser, _, _ = shown
-    browser.evaluate('document.querySelector("[value=day]").click()')
-    browser.wait('performance.getEntriesByType("resource").some((e) => e.name.endsWith("history-day.json"))', 'it is fetched')
-    browser.evaluate('document.querySelector("[value=minutes]").click()')
-    browser.evaluate('document.getElementById("pause").click()')
-    before = show(browser, 1280, 900)
-    asked = browser.evaluate('performance.getEntriesByType("resource").length')
-    assert not ImageChops.difference(before, show(browser, 1280, 900)).getbbox()
-    assert browser.evaluate('document.getElementById("pause").getAttribute("aria-pressed")') == 'true'
-    assert browser.evaluate('performance.getEntriesByType("resource").length') <= asked + 1
-    browser.evaluate('document.getElementById("pause").click()')
-    browser.wait(f'performance.getEntriesByType("resource").length > {asked + 1}', 'it goes on')
+
+    def asked(name=''):
+        return len([url for url in browser.told('request') if name in url])
+    show(browser, 1280, 900)
+    browser.call('page.click', 'label:has([value=day])')
+    browser.wait('document.querySelector("[value=day]").checked', 'it is chosen')
+    assert asked('history-day.json') > 0
+    browser.call('page.click', 'label:has([value=minutes])')
+    browser.call('page.click', '#pause')
+    browser.wait('document.getElementById("pause").getAttribute("aria-pressed") === "true"', 'it stands')
+    paused, before = asked(), browser.shot()
+    assert not ImageChops.difference(before, browser.shot()).getbbox()
+    assert asked() <= paused + 1
+    browser.call('page.click', '#pause')
+    wait_for(lambda: browser.evaluate('true') and asked() > paused + 1, 'it goes on')
+
+
+def test_nothing_is_asked_for_elsewhere(shown):
+    """Late, as the next: of all that was done above."""
+    browser, daemon, _ = shown
+    asked = set(browser.told('request'))
+    assert len(asked) > 5
+    assert {url.split('/')[2] for url in asked} == {f'127.0.0.1:{daemon.web_port}'}
 
 
 def test_no_complaint(shown):
-    """Last: of all that was done above."""
-    assert complaints(shown[0]) == []
+    assert shown[0].console() == []
 
 
 def test_insetd_goes_away(tmp_path, media):
@@ -187,7 +217,7 @@ def test_insetd_goes_away(tmp_path, media):
         browser = Browser(tmp_path)
         stack.callback(browser.stop)
         browser.go(f'http://127.0.0.1:{daemon.web_port}/')
-        browser.wait('document.querySelectorAll("#processes tbody tr").length >= 5', 'the tables are filled')
+        browser.wait(FILLED, 'the tables are filled')
         daemon.stop()
         browser.wait('!document.getElementById("banner").hidden', 'it says so')
         again = Insetd(tmp_path, upstream.address, {'web.bind': [f'127.0.0.1:{daemon.web_port}']}, name='again', wait=False)
@@ -208,11 +238,11 @@ def test_a_token_is_a_password(tmp_path, media):
         wait_for(lambda: ' up version=' in daemon.log(), 'up', process=daemon.process)
         browser.go(f'http://operator:{token}@127.0.0.1:{daemon.web_port}/')
         # The page has to leave them out of what it asks for.
-        browser.wait('document.querySelectorAll("#processes tbody tr").length >= 5', 'the tables are filled')
+        browser.wait(FILLED, 'the tables are filled')
 
 
 def test_the_picture_in_the_readme(shown):
     """What doc/status.png shows; kept beside the others, to be put there by hand."""
     browser, _, _ = shown
-    shot = show(browser, 1280, 960).quantize(96, dither=Image.Dither.NONE)
-    keep(shot, 'status-readme')
+    show(browser, 1280, 960)
+    keep(browser.shot().quantize(96, dither=Image.Dither.NONE), 'status-readme')
