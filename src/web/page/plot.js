@@ -46,7 +46,7 @@ export class Plot {
 		this.title.id = `${options.id}-title`;
 		this.legend = element('ul', 'legend');
 		this.now = options.series.map((s) => {
-			const item = element('li'), mark = element('i', `k-${s.color}${options.stacked ? ' block' : ''}`);
+			const item = element('li'), mark = element('i', `k-${s.color}${options.stacked ? ' block' : s.dash ? ' dash' : ''}`);
 			const value = element('b');
 			item.append(mark, `${s.label} `, value);
 			this.legend.append(item);

@@ -314,7 +314,8 @@ function drawThumbnails(s) {
 			const item = document.createElement('li'), image = document.createElement('img');
 			image.src = `thumbnail/${t.id}`;
 			image.alt = `Thumbnail of ${new Date(t.at * 1000).toLocaleTimeString()}`;
-			item.append(image, `${t.width} × ${t.height} of ${t.media_width} × ${t.media_height}, ${bytes(t.bytes)}`);
+			const whole = `${t.width} × ${t.height}, ${bytes(t.bytes)}`, media = `of ${t.media_width} × ${t.media_height}`;
+			item.append(image, `${whole.replaceAll(' ', '\u00a0')} ${media.replaceAll(' ', '\u00a0')}`);
 			return item;
 		}));
 	}
