@@ -13,7 +13,10 @@
 #include "base/util.h"
 #include "xmpp/ns.h"
 
-/* NULL local or ns: any. deep: anywhere below the message, else a child of it. */
+/*
+ * NULL local or ns: any; an ns that ends in a colon: any version of it. deep: anywhere below the
+ * message, else a child of it.
+ */
 static const struct {
 	const char *sign;
 	const char *ns;
@@ -22,12 +25,19 @@ static const struct {
 } elements[] = {
 	{ "rfc3923", NS_E2E, "e2e", false },
 	{ "xep-0027", NS_ENCRYPTED, "x", false },
-	{ "openpgp", NS_OPENPGP, "openpgp", false },
+	{ "openpgp", "urn:xmpp:openpgp:", "openpgp", false },
 	{ "encrypted", NULL, "encrypted",
 	  false }, /* OMEMO in all its namespaces, and what may come */
-	{ "eme", NS_EME, "encryption", false },
-	{ "esfs", NS_ESFS, NULL, true },
+	{ "eme", "urn:xmpp:eme:", "encryption", false },
+	{ "esfs", "urn:xmpp:esfs:", NULL, true },
 };
+
+static bool is_ns(const char *ns, const char *wanted)
+{
+	size_t len = strlen(wanted);
+
+	return strncmp(ns, wanted, len) == 0 && (wanted[len - 1] == ':' || !ns[len]);
+}
 
 static bool has_element(const struct outline *o, int root, size_t row)
 {
@@ -37,24 +47,40 @@ static bool has_element(const struct outline *o, int root, size_t row)
 		const struct outline_element *e = &o->elements[i];
 
 		if ((elements[row].deep || e->parent == root) &&
-		    (!elements[row].ns || strcmp(e->ns, elements[row].ns) == 0) &&
+		    (!elements[row].ns || is_ns(e->ns, elements[row].ns)) &&
 		    (!elements[row].local || strcmp(e->local, elements[row].local) == 0))
 			return true;
 	}
 	return false;
 }
 
-/* XEP-0364: the body begins with ?OTR. */
-static bool has_otr_body(const struct outline *o, int root)
+/* What a body begins with: XEP-0364, OpenPGP by hand, XEP-0454 without the envelope it belongs in.
+ */
+static const struct {
+	const char *sign;
+	const char *text;
+} bodies[] = {
+	{ "otr", "?OTR" },
+	{ "pgp-armour", "-----BEGIN PGP MESSAGE-----" },
+	{ "aesgcm-body", "aesgcm://" },
+};
+
+static const char *body_sign(const struct outline *o, int root)
 {
 	const char *ns = o->elements[root].ns;
+	size_t row;
 	int body;
 
 	for (body = outline_child(o, root, ns, "body", 0); body != -1;
-	     body = outline_child(o, root, ns, "body", body + 1))
-		if (strncmp(o->elements[body].text, "?OTR", 4) == 0)
-			return true;
-	return false;
+	     body = outline_child(o, root, ns, "body", body + 1)) {
+		const char *text = o->elements[body].text;
+
+		text += strspn(text, " \t\r\n");
+		for (row = 0; row < ARRAY_SIZE(bodies); row++)
+			if (strncasecmp(text, bodies[row].text, strlen(bodies[row].text)) == 0)
+				return bodies[row].sign;
+	}
+	return NULL;
 }
 
 static bool url_is_marked(const struct outline *o, int url)
@@ -159,20 +185,20 @@ bool encrypted_address(const char *url)
 
 const char *encrypted_sign(const struct outline *o, int root)
 {
+	const char *sign = body_sign(o, root);
 	size_t row;
 	int x, url;
 
+	if (sign)
+		return sign;
 	for (row = 0; row < ARRAY_SIZE(elements); row++)
 		if (has_element(o, root, row))
 			return elements[row].sign;
-	if (has_otr_body(o, root))
-		return "otr";
 	for (x = outline_child(o, root, NS_OOB, "x", 0); x != -1;
 	     x = outline_child(o, root, NS_OOB, "x", x + 1)) {
 		for (url = outline_child(o, x, NS_OOB, "url", x + 1); url != -1;
 		     url = outline_child(o, x, NS_OOB, "url", url + 1)) {
-			const char *sign = url_sign(o, url);
-
+			sign = url_sign(o, url);
 			if (sign)
 				return sign;
 		}

@@ -127,6 +127,11 @@ static void every_sign_of_encryption(void **state UNUSED)
 		MSG(PIC
 		    "<sources xmlns='urn:xmpp:sfs:0'><e:key xmlns:e='urn:xmpp:esfs:0'/></sources>"),
 		MSG("<body>?OTRv23?</body>" PIC),
+		MSG(PIC "<body>\n-----BEGIN PGP MESSAGE-----\n\nhQEMA</body>"),
+		MSG(PIC "<body xml:lang='en'>hi</body><body>AESGCM://h/a.jpg#00</body>"),
+		MSG(PIC "<encryption xmlns='urn:xmpp:eme:1' namespace='urn:unheard:of'/>"),
+		MSG(PIC "<openpgp xmlns='urn:xmpp:openpgp:1'/>"),
+		MSG(PIC "<a xmlns='urn:a'><b xmlns='urn:xmpp:esfs:7'/></a>"),
 		MSG(OOB("<url encrypted='true'>http://h/a.png</url>")),
 		MSG(OOB("<url encrypted='TRUE'>http://h/a.png</url>")),
 		MSG(OOB("<url encrypted='1'>http://h/a.png</url>")),
