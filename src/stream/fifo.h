@@ -3,7 +3,7 @@
  * fifo - what a lane holds back: waiting units and everything behind them, in order.
  *
  * Also counts for how long the lane has held lately (the hold budget). Knows no filters
- * beyond owning their chain_unit; lane.c decides what is resolved.
+ * beyond owning their chain_unit; lane-hold.c decides what is resolved.
  */
 #pragma once
 

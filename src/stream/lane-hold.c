@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane-hold - units that wait: how long, for whom, and how they leave. See lane.h.
+ * lane-hold - units that wait, headers that wait for their features, and how both leave. See
+ * lane.h.
  *
- * lane.c walks the bytes; this file lets the FIFO go.
+ * lane.c walks the bytes, lane-filter.c says for how long a unit may wait; this file lets the FIFO
+ * go.
  */
 #include "config.h"
 
-#include "stream/lane.h"
+#include "stream/lane-inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,74 +17,9 @@
 #include "base/counters.h"
 #include "stream/record.h"
 #include "stream/tracing.h"
-#include "xmpp/ns.h"
 
 #define HOLD_PIECES 8
-#define HOLD_MAX_MS 10000 /* whatever the configuration says */
-#define QUICK_MS    100   /* wait for an answer from the cache when the budget is used up */
 #define PRELUDE_MAX 65536 /* a header and the beginning of features */
-#define FINAL_SPARE 4096  /* what servers on the way may add to a stanza of the largest size */
-
-size_t lane_tag_len(const uint8_t *p, size_t len)
-{
-	uint8_t quote = 0;
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		if (quote)
-			quote = p[i] == quote ? 0 : quote;
-		else if (p[i] == '"' || p[i] == '\'')
-			quote = p[i];
-		else if (p[i] == '>')
-			return i + 1;
-	}
-	return len;
-}
-
-/*
- * Whose unit it is: on a client's stream what the server said; where stanzas carry a `from`
- * that the receiving side checks (s2c, components, servers) that one.
- */
-const char *lane_from(struct lane *l, struct fifo_entry *e)
-{
-	struct tag_span raw;
-	struct tag t;
-
-	if (l->dir == LANE_C2S && strcmp(nsctx_default(l->ctx), NS_COMPONENT) != 0 &&
-	    strcmp(nsctx_default(l->ctx), NS_SERVER) != 0)
-		return l->both->jid;
-	if (tag_read(&t, e->bytes.p, lane_tag_len(e->bytes.p, e->bytes.len)))
-		return NULL;
-	raw = tag_attr(&t, "from");
-	if (!raw.p)
-		return NULL;
-	e->from = malloc(raw.len + 1);
-	if (!e->from || tag_text(raw, e->from, raw.len + 1))
-		return NULL;
-	return e->from;
-}
-
-size_t lane_max_final(const struct lane *l)
-{
-	size_t max = lane_limits(l)->final_stanza;
-	size_t seen = l->both->max_bytes;
-
-	if (l->dir == LANE_C2S && seen)
-		max = MIN_OF(max, seen > FINAL_SPARE ? seen - FINAL_SPARE : 0);
-	return max;
-}
-
-void lane_set_deadline(const struct lane *l, struct fifo_entry *e)
-{
-	const struct conf_listen *c = l->both->listen;
-	uint32_t left =
-		fifo_budget(l->fifo, lane_limits(l)->hold_budget, lane_limits(l)->hold_window);
-	uint32_t hold = MIN_OF(l->dir == LANE_C2S ? c->hold : c->hold_s2c, HOLD_MAX_MS);
-
-	e->cached_only = left == 0;
-	e->since = clock_now();
-	e->deadline = e->since + (left ? MIN_OF(hold, left) : MIN_OF(hold, QUICK_MS));
-}
 
 static const struct prelude *lane_prelude(const struct lane *l)
 {

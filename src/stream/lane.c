@@ -13,9 +13,8 @@
  */
 #include "config.h"
 
-#include "stream/lane.h"
+#include "stream/lane-inside.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -46,45 +45,6 @@ struct feed {
 	int n;
 	struct iovec v[FEED_PIECES];
 };
-
-void lanes_init(struct lanes *b, const struct lane_ops *ops, void *ctx)
-{
-	int dir;
-
-	*b = (struct lanes){ .ops = ops, .ctx = ctx };
-	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
-		struct lane *l = &b->lane[dir];
-
-		l->both = b;
-		l->dir = (uint8_t)dir;
-		framer_init(&l->framer);
-		list_init(&l->keeping);
-		buf_init(&l->pending, SIZE_MAX / 2); /* lane_tail() caps it */
-	}
-}
-
-void lanes_fini(struct lanes *b)
-{
-	int dir;
-
-	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
-		struct lane *l = &b->lane[dir];
-
-		lane_release(l);
-		fifo_free(&l->fifo);
-		list_remove(&l->keeping);
-		nsctx_unref(&l->ctx);
-		buf_fini(&l->pending);
-		framer_fini(&l->framer);
-	}
-	slots_free(b);
-	free(b->prelude);
-	free(b->jid);
-	free(b->to);
-	b->prelude = NULL;
-	b->jid = NULL;
-	b->to = NULL;
-}
 
 /* --- output ---------------------------------------------------------------------------- */
 
@@ -130,89 +90,7 @@ static void feed_put_run(struct feed *x, size_t to)
 	}
 }
 
-/* --- a collected unit ------------------------------------------------------------------ */
-
-/* Runs the filters over a copy of the unit. True: the unit was dealt with; false: it leaves as it
- * came. */
-static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
-{
-	struct lane *l = x->l;
-	struct chain_input in = {
-		.kind = (enum unit_kind)l->kind,
-		.dir = (enum lane_dir)l->dir,
-		.len = len,
-		.ctx = l->ctx,
-	};
-	struct fifo_entry *e;
-	enum chain_result r;
-
-	if (!l->fifo)
-		l->fifo = fifo_new();
-	if (!l->fifo || l->fifo->units >= FIFO_UNITS_MAX)
-		return false;
-	e = fifo_entry_new(l, p, len);
-	if (!e)
-		return false;
-	lane_set_deadline(l, e);
-	in.bytes = e->bytes.p;
-	in.from = lane_from(l, e);
-	in.connection = l->both->connection;
-	in.max_final = lane_max_final(l);
-	in.cached_only = e->cached_only;
-	in.host_unit = e;
-	if (UNLIKELY(tracing_on != NULL))
-		tracing_take(e);
-	e->waiting = true; /* a job may be started for it from now on */
-	r = chain_run(l->both->chain, &in, &e->unit);
-	e->waiting = r == CHAIN_WAIT;
-	e->edited = r == CHAIN_EDITED;
-	if (UNLIKELY(e->traced))
-		tracing_judged(e, r);
-	if (r == CHAIN_PASS) {
-		fifo_entry_free(&e);
-		return false;
-	}
-	if (!x->kept)
-		feed_put(x, x->p + x->run, x->unit - x->run);
-	x->run = x->pos;
-	x->kept = false;
-	if (x->rc) { /* what stands before it could not be kept: it must not pass that */
-		if (e->waiting)
-			l->both->ops->unhold(l->both->ctx, e);
-		fifo_entry_free(&e);
-		return true;
-	}
-	if (r == CHAIN_WAIT)
-		counter_inc(METRIC_HELD_UNITS);
-	if (r == CHAIN_EDITED && lane_is_drained(l)) {
-		const uint8_t *out = fifo_entry_bytes(e, &len);
-
-		feed_put(x, out, len);
-		feed_flush(x);
-		fifo_entry_free(&e);
-		return true;
-	}
-	fifo_add(l->fifo, e);
-	fifo_note(l->fifo, lane_limits(l)->hold_window);
-	return true;
-}
-
-/* Is its shape one that libxml2 may meet? */
-static bool lane_may_read(const struct lane *l, size_t len)
-{
-	const struct conf_limits *c = lane_limits(l);
-
-	if (len > l->both->listen->max_stanza) {
-		counter_inc(METRIC_UNITS_SIZE);
-		return false;
-	}
-	if (l->framer.max_depth > c->depth || l->framer.max_attributes > c->attributes ||
-	    l->framer.elements > c->elements) {
-		counter_inc(METRIC_UNITS_SHAPE);
-		return false;
-	}
-	return true;
-}
+/* --- a unit that was kept --------------------------------------------------------------- */
 
 /* The bytes of the kept unit so far, in one piece; NULL when out of memory. */
 static const uint8_t *feed_unit(struct feed *x, size_t *len_out)
@@ -232,15 +110,51 @@ static const uint8_t *feed_unit(struct feed *x, size_t *len_out)
 	return l->pending.p;
 }
 
-/* These bytes leave in place of the kept unit; they need not outlive the call. */
-static void feed_put_instead(struct feed *x, const struct buf *b)
+/* The kept unit does not leave as it came: what stands before it may. */
+static void feed_take_unit(struct feed *x)
 {
 	if (!x->kept)
 		feed_put(x, x->p + x->run, x->unit - x->run);
 	x->run = x->pos;
 	x->kept = false;
-	feed_put(x, b->p, b->len);
+}
+
+/* These bytes leave in place of the kept unit; they need not outlive the call. */
+static void feed_put_instead(struct feed *x, const uint8_t *p, size_t len)
+{
+	feed_take_unit(x);
+	feed_put(x, p, len);
 	feed_flush(x);
+}
+
+/* The filters' way of the unit. False: it leaves as it came. */
+static bool feed_filter(struct feed *x, const uint8_t *p, size_t len)
+{
+	struct lane *l = x->l;
+	struct fifo_entry *e = lane_filter(l, p, len);
+
+	if (!e)
+		return false;
+	feed_take_unit(x);
+	if (x->rc) { /* what stands before it could not be kept: it must not pass that */
+		if (e->waiting)
+			l->both->ops->unhold(l->both->ctx, e);
+		fifo_entry_free(&e);
+		return true;
+	}
+	if (e->waiting)
+		counter_inc(METRIC_HELD_UNITS);
+	if (e->edited && lane_is_drained(l)) {
+		const uint8_t *out = fifo_entry_bytes(e, &len);
+
+		feed_put(x, out, len);
+		feed_flush(x);
+		fifo_entry_free(&e);
+		return true;
+	}
+	fifo_add(l->fifo, e);
+	fifo_note(l->fifo, lane_limits(l)->hold_window);
+	return true;
 }
 
 /* --- compression ------------------------------------------------------------------------ */
@@ -254,74 +168,38 @@ static void feed_answers(struct feed *x)
 		feed_put(x, (const uint8_t *)compress_failure, strlen(compress_failure));
 }
 
-/* What has been put out of s2c ends between units of the stream that the question is from. */
-static bool lanes_may_answer(const struct lanes *b)
-{
-	const struct lane *l = &b->lane[LANE_S2C];
-
-	return l->headed && l->heads >= b->answers_from && !l->closed && !l->eof && !b->opaque &&
-	       l->mode != LANE_PASS && !l->torn;
-}
-
 /* The client's <compress/>: the server's, or answered by us in its place. */
 static void feed_compress(struct feed *x, const uint8_t *p, size_t len)
 {
-	struct lane *l = x->l;
-	struct lanes *b = l->both;
+	struct lanes *b = x->l->both;
 	struct feed answer = { .l = &b->lane[LANE_S2C] };
+	int rc = compress_on_request(x->l, p, len);
 
-	if (compress_allowed(b)) {
-		b->asked = lane_may_read(l, len) && compress_asks_zlib(l, p, len);
+	if (rc == COMPRESS_FORWARD) {
 		feed_put_kept(x);
 		return;
 	}
-	if (b->refusals == COMPRESS_REFUSALS) {
-		x->rc = ERR_POLICY;
+	if (rc != COMPRESS_ANSWER) {
+		x->rc = rc;
 		return;
 	}
-	if (!x->kept)
-		feed_put(x, x->p + x->run, x->unit - x->run);
-	x->run = x->pos;
-	x->kept = false;
-	b->refusals++;
-	b->answers++;
-	b->answers_from = l->heads;
-	if (x->rc || !lanes_may_answer(b))
+	feed_take_unit(x);
+	if (x->rc || !compress_may_answer(b))
 		return;
 	feed_answers(&answer);
 	feed_flush(&answer);
 	x->rc = answer.rc;
 }
 
-/* A new stream header comes next, and nothing else. */
-static void lane_restart(struct lane *l)
-{
-	framer_fini(&l->framer);
-	framer_init(&l->framer);
-	l->headed = false;
-}
-
 /* <compressed/>: everything up to here leaves as it is, all behind it is compressed. */
-static int lanes_compress(struct feed *x)
+static void feed_switch(struct feed *x)
 {
-	struct lane *l = x->l;
-	struct lanes *b = l->both;
-	int rc;
-
 	feed_put_run(x, x->pos);
 	feed_flush(x);
 	if (x->rc)
-		return x->rc;
-	/* No unit can wait any longer: what it waits for would leave behind the switch. */
-	lane_release(l);
-	lane_release(&b->lane[LANE_C2S]);
-	rc = b->ops->compress(b->ctx, x->p + x->pos, x->len - x->pos);
+		return;
+	x->rc = compress_switch(x->l->both, x->p + x->pos, x->len - x->pos);
 	x->pos = x->run = x->len;
-	b->asked = false;
-	b->compressed = true;
-	lane_restart(l);
-	lane_restart(&b->lane[LANE_C2S]);
-	return rc;
 }
 
 static void feed_kept_unit(struct feed *x)
@@ -356,7 +234,7 @@ static void feed_kept_unit(struct feed *x)
 	    lane_may_read(l, len) && feed_filter(x, p, len))
 		; /* the filters' way */
 	else if (stripped.len)
-		feed_put_instead(x, &stripped);
+		feed_put_instead(x, stripped.p, stripped.len);
 	else
 		feed_put_kept(x); /* as it came; if it is in the chunk, with the run */
 	if (UNLIKELY(tracing_on != NULL))
@@ -385,236 +263,40 @@ static const uint8_t *feed_tag(struct feed *x, size_t len)
 	return NULL;
 }
 
-static enum chain_want feed_wants(struct feed *x, const struct tag_span *child_ns)
-{
-	struct lane *l = x->l;
-	enum chain_want own = CHAIN_NO, filters;
-
-	if (l->dir == LANE_S2C)
-		own = learn_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
-				  child_ns);
-	else if (l->kind == UNIT_COMPRESS)
-		own = CHAIN_YES;
-	else
-		own = slots_wants(l->both, (enum unit_kind)l->kind, (enum iq_type)l->iq_type,
-				  child_ns);
-	/* Who has not logged in makes us fetch nothing: the server will refuse the stanza. */
-	if (l->dir == LANE_C2S && !l->both->authenticated)
-		return own;
-	filters = chain_wants(l->both->chain, (enum lane_dir)l->dir, (enum unit_kind)l->kind,
-			      (enum iq_type)l->iq_type, child_ns);
-	if (filters == CHAIN_YES) {
-		l->wanted = true;
-		return CHAIN_YES;
-	}
-	/* A unit that is kept anyway is asked about again when its child is there. */
-	return filters == CHAIN_CHILD ? CHAIN_CHILD : own;
-}
-
 static void feed_on_start(struct feed *x)
 {
-	static const uint8_t modes[] = {
-		[CHAIN_NO] = LANE_PASS,
-		[CHAIN_CHILD] = LANE_CHILD,
-		[CHAIN_YES] = LANE_KEEP,
-	};
 	struct lane *l = x->l;
 	const uint8_t *p = feed_tag(x, l->framer.tag_len);
-	bool awaited = l->awaits;
-	struct tag t;
 
-	l->mode = LANE_PASS;
-	l->awaits = false; /* unless these are the features, below */
-	l->kind = UNIT_OTHER;
-	l->iq_type = IQ_NONE;
-	l->wanted = false;
-	l->awaited = false;
-	l->torn = false;
-	/* Without the header's declarations (it was too long to be kept) nothing can be read. */
-	if (!p || !l->ctx || tag_read(&t, p, l->framer.tag_len))
-		return;
-	l->kind = (uint8_t)(framer_may_declare(&l->framer) ? unit_classify(&t, l->ctx)
-							   : unit_classify_plain(&t, l->ctx));
-	if (l->kind == UNIT_IQ)
-		l->iq_type = (uint8_t)unit_iq_type(&t);
-	l->awaits = l->kind == UNIT_FEATURES && awaited;
-	if (l->kind == UNIT_DIALBACK_RESULT)
-		l->valid = tag_span_is(tag_attr(&t, "type"), "valid");
-	if (l->dir == LANE_S2C && l->both->resumed && !l->both->jid && l->kind <= UNIT_IQ)
-		learn_to(l->both, &t);
-	l->mode = modes[feed_wants(x, NULL)];
-	if (l->kind == UNIT_IQ && (l->iq_type == IQ_RESULT || l->iq_type == IQ_ERROR) &&
-	    chain_awaits(l->both->chain, (enum lane_dir)l->dir, (enum iq_type)l->iq_type, &t)) {
-		l->awaited = true;
-		l->wanted = true;
-		l->mode = LANE_KEEP;
-	}
-	if (l->kind == UNIT_IQ && l->dir == LANE_S2C && slots_await(l->both, &t))
-		l->mode = LANE_KEEP;
+	lane_on_start(l, p, l->framer.tag_len);
 	if (l->mode == LANE_PASS)
 		feed_put_kept(x);
-}
-
-/* The namespace of an iq's first child; declarations may stand in either tag, or the header. */
-static struct tag_span child_ns(const struct tag *child, const struct tag *iq,
-				const struct nsctx *ctx)
-{
-	char name[64] = "xmlns";
-	struct tag_span own;
-
-	if (child->prefix.p && child->prefix.len < sizeof(name) - 6) {
-		name[5] = ':';
-		memcpy(name + 6, child->prefix.p, child->prefix.len);
-		name[6 + child->prefix.len] = '\0';
-	}
-	own = tag_attr(child, name);
-	if (!own.p)
-		own = tag_attr(iq, name);
-	return own.p ? own : tag_ns(child, ctx);
 }
 
 static void feed_on_child(struct feed *x)
 {
 	struct lane *l = x->l;
 	const uint8_t *p;
-	struct tag iq, child;
-	struct tag_span ns;
-	size_t len, tag_len = l->framer.tag_len;
+	size_t len;
 
 	if (l->mode != LANE_CHILD)
 		return;
 	p = feed_unit(x, &len);
 	if (!p)
 		return;
-	l->mode = LANE_PASS;
-	if (tag_len < len && tag_read(&child, p + len - tag_len, tag_len) == 0 &&
-	    tag_read(&iq, p, lane_tag_len(p, len)) == 0) {
-		ns = child_ns(&child, &iq, l->ctx);
-		if (feed_wants(x, &ns) == CHAIN_YES)
-			l->mode = LANE_KEEP;
-	}
+	lane_on_child(l, p, len);
 	if (l->mode == LANE_PASS)
 		feed_put_kept(x);
 }
 
 static void feed_on_header(struct feed *x)
 {
-	struct lane *l = x->l;
-	struct lanes *b = l->both;
-	size_t len = l->framer.tag_len;
+	size_t len = x->l->framer.tag_len;
 	const uint8_t *p = feed_tag(x, len);
-	struct tag_span to;
-	struct tag t;
 
-	nsctx_unref(&l->ctx);
-	l->torn = false;
-	l->awaits = false;
-	if (p && tag_read(&t, p, len) == 0) {
-		if (!tag_span_is(tag_ns(&t, NULL), NS_STREAM) || !tag_span_is(t.local, "stream")) {
-			x->rc = ERR_NAMESPACE;
-			return;
-		}
-		l->ctx = nsctx_of_header(&t);
-		if (!l->ctx) {
-			x->rc = ERR_NOMEM;
-			return;
-		}
-		to = tag_attr(&t, "to");
-		if (l->dir == LANE_C2S && !b->to && !b->lane[LANE_S2C].headed && to.p)
-			b->to = strndup(to.p, to.len);
-	}
-	feed_put_kept(x);
-	l->headed = true;
-	l->heads++;
-	if (l->dir == LANE_S2C) {
-		/* RFC 6120 4.3.2: features follow. A component's stream has neither (XEP-0114). */
-		l->awaits = p && tag_span_is(tag_attr(&t, "version"), "1.0") &&
-			    lane_limits(l)->features_wait > 0;
-		free(b->to);
-		b->to = NULL;
-	}
-}
-
-/* From here both lanes are relayed blind. */
-static int lanes_go_opaque(struct lanes *b, const struct lane *now)
-{
-	struct lane *other = &b->lane[!now->dir];
-	struct feed x = { .l = other, .kept = other->pending.len > 0 };
-
-	if (b->listen->opaque == CONF_CLOSE)
-		return ERR_UNSUPPORTED;
-	b->opaque = true;
-	counter_inc(METRIC_SESSIONS_OPAQUE);
-	lane_await_end(&b->lane[LANE_S2C]);
-	feed_put_kept(&x);
-	feed_flush(&x);
-	list_remove(&other->keeping);
-	buf_clear(&other->pending);
-	return x.rc;
-}
-
-/* What the end of a unit means for the stream. */
-static void feed_unit_ended(struct feed *x)
-{
-	struct lane *l = x->l;
-	struct lanes *b = l->both;
-	bool s2c = l->dir == LANE_S2C;
-
-	switch ((enum unit_kind)l->kind) {
-	case UNIT_SASL_AUTH:
-	case UNIT_SASL_RESPONSE:
-		/* RFC 6120 6.4.6: a client may not wait for <success/> with its new header. */
-		if (!s2c)
-			framer_allow_restart(&l->framer, true);
-		break;
-	case UNIT_SASL_SUCCESS:
-		if (s2c) {
-			b->authenticated = true;
-			framer_allow_restart(&l->framer, true);
-			framer_allow_restart(&b->lane[LANE_C2S].framer, true);
-		}
-		break;
-	case UNIT_SASL2_SUCCESS:
-	case UNIT_HANDSHAKE:
-		b->authenticated |= s2c;
-		break;
-	case UNIT_DIALBACK_RESULT:
-		b->authenticated |= s2c && l->valid;
-		break;
-	case UNIT_RESUMED:
-		b->resumed |= s2c;
-		break;
-	case UNIT_COMPRESSED:
-		if (s2c)
-			x->rc = b->asked ? lanes_compress(x) : lanes_go_opaque(b, l);
-		break;
-	case UNIT_COMPRESS_FAILURE:
-		b->asked &= !s2c;
-		break;
-	case UNIT_PROCEED:
-		if (s2c)
-			x->rc = lanes_go_opaque(b, l);
-		break;
-	case UNIT_MESSAGE:
-	case UNIT_PRESENCE:
-		/* To whom the server sends these has logged in, were it by XEP-0078. */
-		if (s2c && !b->authenticated)
-			b->authenticated = b->resumed = true;
-		break;
-	case UNIT_IQ:
-	case UNIT_FEATURES:
-	case UNIT_STREAM_ERROR:
-	case UNIT_STARTTLS:
-	case UNIT_COMPRESS:
-	case UNIT_SASL_FAILURE:
-	case UNIT_SASL2_AUTHENTICATE:
-	case UNIT_ENABLED:
-	case UNIT_HEADER:
-	case UNIT_CLOSE:
-	case UNIT_OTHER:
-	case UNIT_KIND_COUNT:
-		break;
-	}
+	x->rc = lanes_on_header(x->l, p, len);
+	if (!x->rc)
+		feed_put_kept(x);
 }
 
 static void feed_on_end(struct feed *x)
@@ -631,8 +313,12 @@ static void feed_on_end(struct feed *x)
 	else if (UNLIKELY(tracing_on != NULL) && l->kind == UNIT_MESSAGE)
 		tracing_through(l);
 	l->mode = LANE_BETWEEN;
-	if (!x->rc)
-		feed_unit_ended(x);
+	if (x->rc || l->kind <= UNIT_IQ) /* stanzas change nothing */
+		return;
+	if (l->kind == UNIT_COMPRESSED && l->dir == LANE_S2C && l->both->asked)
+		feed_switch(x);
+	else
+		x->rc = lanes_on_end(l);
 }
 
 /* Components and servers come back with the same unit for ever; a client's user sees the error. */
@@ -777,7 +463,7 @@ static void feed_frame(struct feed *x)
 			x->done = x->pos;
 			l->since = 0;
 			if (UNLIKELY(l->both->answers) && l->dir == LANE_S2C &&
-			    lanes_may_answer(l->both)) {
+			    compress_may_answer(l->both)) {
 				feed_put_run(x, x->pos);
 				feed_answers(x);
 			}
@@ -839,10 +525,18 @@ int lane_feed(struct lane *l, const uint8_t *p, size_t len)
 	return x.rc;
 }
 
-int lane_let_go(struct lane *l)
+int lane_let_out(struct lane *l)
 {
 	struct feed x = { .l = l, .kept = l->pending.len > 0 };
 
+	feed_put_kept(&x);
+	feed_flush(&x);
+	lane_note_kept(l, false, true);
+	return x.rc;
+}
+
+int lane_let_go(struct lane *l)
+{
 	if (l->mode == LANE_KEEP && l->dir == LANE_C2S && l->kind == UNIT_COMPRESS) {
 		lane_note_kept(l, false, true);
 		return ERR_POLICY;
@@ -853,20 +547,15 @@ int lane_let_go(struct lane *l)
 	}
 	l->torn = framer_in_tag(&l->framer);
 	lane_await_end(l);
-	feed_put_kept(&x);
-	feed_flush(&x);
-	lane_note_kept(l, false, true);
-	return x.rc;
+	return lane_let_out(l);
 }
 
 int lane_end(struct lane *l)
 {
-	struct feed x = { .l = l, .kept = l->pending.len > 0 };
+	int rc;
 
 	lane_await_end(l);
-	feed_put_kept(&x);
-	feed_flush(&x);
-	lane_note_kept(l, false, true);
+	rc = lane_let_out(l);
 	l->eof = true;
-	return x.rc;
+	return rc;
 }

@@ -160,27 +160,10 @@ bool lane_is_full(const struct lane *l);
  * follow. */
 bool lane_is_quiet(const struct lane *l);
 
-/* --- between lane.c and lane-hold.c -------------------------------------------------------- */
-
 static inline const struct conf_limits *lane_limits(const struct lane *l)
 {
 	return &l->both->conf->limits;
 }
 
-/* Past the FIFO: only while it is empty, or for its head. */
-void lane_emit(struct lane *l, const struct iovec *v, int n);
-/* Keeps these bytes for the features; without memory for it they leave. */
-void lane_await(struct lane *l, const struct iovec *v, int n);
-/* The features do not come, or something else does: what waited for them leaves. */
-void lane_await_end(struct lane *l);
 /* Length of the start tag that these bytes begin with; quoted values may hold a '>'. */
 size_t lane_tag_len(const uint8_t *p, size_t len);
-/*
- * Whose unit it is: on a client's stream what the server said; where stanzas carry a `from`
- * that the receiving side checks (s2c, components, servers) that one. NULL: unknown.
- */
-const char *lane_from(struct lane *l, struct fifo_entry *e);
-/* Bytes that an edited unit may have. */
-size_t lane_max_final(const struct lane *l);
-/* From now on, for as long as the configuration and the budget allow. */
-void lane_set_deadline(const struct lane *l, struct fifo_entry *e);

@@ -2,8 +2,8 @@
 /*
  * test_lane - framing, collecting, holding and releasing, without sockets and filters.
  *
- * Covers lane.c, fifo.c and learn.c with the real framer and a fake chain. The chain itself
- * is test_chain's, sockets and jobs are test_session's.
+ * Covers lane*.c, lanes.c, fifo.c and learn.c with the real framer and a fake chain. The chain
+ * itself is test_chain's, sockets and jobs are test_session's.
  */
 #include "config.h"
 
