@@ -23,7 +23,8 @@
 
 #define ANSWER_MAX  (4 * 1024 * 1024)
 #define PATIENCE_MS 30000
-#define DRAIN_MS    500 /* between looks at what is left */
+#define RELOAD_MS   600000 /* insetd reads files, then waits for its processes as long as it must */
+#define DRAIN_MS    500    /* between looks at what is left */
 
 enum { NO_END = -1 };
 
@@ -221,13 +222,19 @@ static int show(const struct ctl *c, const json_t *root)
 		       : 0;
 }
 
+static int patience_for(enum command command)
+{
+	if (command == COMMAND_TRACE || command == COMMAND_DRAIN)
+		return NO_END;
+	return command == COMMAND_RELOAD ? RELOAD_MS : PATIENCE_MS;
+}
+
 /* Everything up to the answer; NULL and errno. */
 static json_t *read_answer(const struct ctl *c, struct line *l)
 {
-	bool endless = c->command == COMMAND_TRACE || c->command == COMMAND_DRAIN;
 	json_t *o;
 
-	while ((o = line_read(l, endless ? NO_END : PATIENCE_MS)) &&
+	while ((o = line_read(l, patience_for(c->command))) &&
 	       json_is_true(json_object_get(o, "more"))) {
 		if (c->as_json)
 			print_json(o, JSON_COMPACT);

@@ -22,7 +22,7 @@
 #include "master/pulse.h"
 #include "master/statedir.h"
 
-#define CONFIRM_SECONDS 5
+#define CONFIRM_MS 60000 /* without a watchdog */
 
 static int make_memfd(const struct conf *conf, enum generation_for reader)
 {
@@ -220,6 +220,25 @@ static void reload_on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *
 	reload_fail(arg, "not all processes confirmed the new configuration in time");
 }
 
+/*
+ * A child that reads a large configuration on a busy machine is slow, not stuck: it has as long as
+ * its loop may stand still. That time begins when it is asked; the loop's own clock stands at the
+ * moment when this turn began, before the master read the same files.
+ */
+static int reload_start_timer(struct master *m)
+{
+	struct reload *r = &m->reload;
+	uint64_t ms = m->conf->watchdog ? m->conf->watchdog : CONFIRM_MS;
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+			      .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+	if (!r->timer)
+		r->timer = evtimer_new(m->base, reload_on_timer, m);
+	if (!r->timer || event_base_update_cache_time(m->base) == -1)
+		return ERR_NOMEM;
+	return evtimer_add(r->timer, &tv) == -1 ? ERR_NOMEM : 0;
+}
+
 int reload_on_confirm(struct proc *p, uint64_t generation, bool ready, const char *why)
 {
 	struct master *m = p->master;
@@ -292,7 +311,6 @@ static int reload_prepare(struct master *m, struct err_msg *msg)
 static void reload_begin(struct master *m)
 {
 	struct reload *r = &m->reload;
-	struct timeval tv = { .tv_sec = CONFIRM_SECONDS };
 	struct conf_problems problems = { 0 };
 	struct err_msg msg = { 0 };
 	uint64_t client = r->client;
@@ -315,9 +333,7 @@ static void reload_begin(struct master *m)
 		return;
 	}
 	r->active = true;
-	if (!r->timer)
-		r->timer = evtimer_new(m->base, reload_on_timer, m);
-	if (!r->timer || evtimer_add(r->timer, &tv) == -1) {
+	if (reload_start_timer(m)) {
 		reload_fail(m, "out of memory");
 		return;
 	}

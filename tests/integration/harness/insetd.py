@@ -11,7 +11,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from .processes import Failure, Process, SANITIZER_MARKS, children, cmdline, descendants, free_port, wait_for
+from .processes import Failure, PATIENCE, Process, SANITIZER_MARKS, children, cmdline, descendants, free_port, wait_for
 
 TOP = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get('INSET_BUILD') or TOP / 'build').resolve()
@@ -21,6 +21,7 @@ BUILD = Path(os.environ.get('INSET_BUILD') or TOP / 'build').resolve()
 DEFAULTS = {
     'workers': 1,
     'drain-timeout': '0s',
+    'watchdog': '10m',
     'log.level': 'debug',
     'listen.main.hold': '10s',
     'listen.main.hold-s2c': '10s',
@@ -123,10 +124,16 @@ class Insetd:
     def log(self):
         return self.process.output()
 
+    def said(self):
+        """The log with every line up to now: a process's answer comes behind its lines, as figures do not."""
+        answer = self.ctl('log', self.options['log.level'])
+        assert answer.returncode == 0, answer.stderr
+        return self.log()
+
     def metrics(self):
         """All figures: {'inset_sessions': 1.0, 'inset_bytes_total{direction="c2s"}': 20.0}. Empty while web is away."""
         try:
-            with urllib.request.urlopen(f'http://127.0.0.1:{self.web_port}/metrics', timeout=5) as reply:
+            with urllib.request.urlopen(f'http://127.0.0.1:{self.web_port}/metrics', timeout=PATIENCE) as reply:
                 text = reply.read().decode()
         except OSError:
             return {}
@@ -135,7 +142,7 @@ class Insetd:
     def metric(self, name):
         return self.metrics().get(name, 0)
 
-    def wait_metric(self, name, value, timeout=30):
+    def wait_metric(self, name, value, timeout=PATIENCE):
         wait_for(lambda: self.metric(name) >= value, f'{name} reaches {value}', timeout, self.process)
 
     def role(self, role):
@@ -150,7 +157,7 @@ class Insetd:
     def ctl(self, *args):
         """insetctl with these arguments: the completed process."""
         return subprocess.run([BUILD / 'insetctl', '-s', self.control, *args], capture_output=True, text=True,
-                              timeout=30, env=environment(), check=False)
+                              timeout=PATIENCE, env=environment(), check=False)
 
     def stop(self, sig=signal.SIGTERM):
         if self.main == self.process.pid:
@@ -170,7 +177,7 @@ class Insetd:
         return status
 
 
-def run(*args, timeout=30):
+def run(*args, timeout=PATIENCE):
     """insetd in the foreground, for runs that end by themselves: the completed process."""
     return subprocess.run([BUILD / 'insetd', *[str(a) for a in args]], capture_output=True, text=True,
                           timeout=timeout, env=environment(), check=False)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+PATIENCE = 120  # seconds; only a failing test waits so long: on a busy machine a start takes many times what it should
 PR_SET_CHILD_SUBREAPER = 36
 SANITIZER_MARKS = ('ERROR: AddressSanitizer', 'runtime error:', 'ERROR: LeakSanitizer', 'SUMMARY: UndefinedBehavior')
 
@@ -140,7 +141,7 @@ def listening(port):
     return False
 
 
-def wait_for(condition, what, timeout=30, process=None):
+def wait_for(condition, what, timeout=PATIENCE, process=None):
     """Polls until condition() holds. The time-out is only a stop for runs that hang."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -183,14 +184,14 @@ class Process:
                 pass
         return total
 
-    def wait(self, timeout=20):
+    def wait(self, timeout=PATIENCE):
         try:
             return self.popen.wait(timeout)
         finally:
             if self.popen.returncode is not None:
                 _known.discard(self.pid)
 
-    def stop(self, sig=signal.SIGTERM, timeout=20):
+    def stop(self, sig=signal.SIGTERM, timeout=PATIENCE):
         """Ends it and everything below it. Returns the exit status; fails when it has to be killed."""
         below = descendants(self.pid)
         if self.poll() is None:
