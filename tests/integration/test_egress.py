@@ -141,7 +141,7 @@ def test_proxy_that_refuses_or_is_away(through, upstream, media, proxy, dns):
     for n in range(4):
         session.c2s(picture(f'http://nowhere.example.test:{media.port}/{n}', f'm{n}'))
     assert (outcome(daemon, 'connect'), outcome(daemon, 'breaker')) == (4, 0)
-    assert daemon.log().count('fetch.proxy does not answer') == 1
+    assert daemon.said().count('fetch.proxy does not answer') == 1
     session.close()
 
 
@@ -292,7 +292,7 @@ def test_listed_does_not_bypass_the_guard(through, upstream, media, proxy):
     reply(session, media.origin + '/x')
     session.c2s(picture(media.put(pictures.png(96, 60))))
     assert outcome(daemon, 'address') == 1 and proxy.asked == []
-    assert 'private address' in daemon.log()
+    assert 'private address' in daemon.said()
     session.close()
 
 

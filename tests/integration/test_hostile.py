@@ -357,7 +357,7 @@ def test_log_holds_no_secret(session, media, inset):
                    picture(f'http://10.1.1.1/{secret}')):
         session.client.send(stanza)
         session.server.until(b'</message>')
-    assert secret not in inset.log()
+    assert secret not in inset.said()
 
 
 def test_host_that_accepts_and_says_nothing_to_many(hasty, upstream, media):

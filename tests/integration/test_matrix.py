@@ -107,7 +107,7 @@ async def converse(alice, bob, media):
 @pytest.mark.parametrize('mode', MODES)
 def test_slixmpp(server, front_in, mode, authority, media):
     daemon = front_in(mode)
-    secured = daemon.log().count(SECURED)
+    secured = daemon.said().count(SECURED)
 
     async def talk():
         alice, bob = await slix_pair(daemon.port, mode, authority)
@@ -120,14 +120,14 @@ def test_slixmpp(server, front_in, mode, authority, media):
         await alice.end()
         await bob.end()
     asyncio.run(talk())
-    assert daemon.log().count(SECURED) - secured == (0 if mode == 'off' else 2)
+    assert daemon.said().count(SECURED) - secured == (0 if mode == 'off' else 2)
 
 
 @pytest.mark.parametrize('mode', MODES)
 def test_profanity(server, front_in, mode, authority, media, tmp_path):
     """With slixmpp on the other side, both ways, a file among it."""
     daemon = front_in(mode)
-    secured = daemon.log().count(SECURED)
+    secured = daemon.said().count(SECURED)
     photo = tmp_path / 'photo.jpg'
     photo.write_bytes(pictures.jpeg(1600, 1200, seed=4))
 
@@ -136,7 +136,7 @@ def test_profanity(server, front_in, mode, authority, media, tmp_path):
         profanity = await asyncio.to_thread(Profanity, tmp_path / 'bob', 'bob', daemon.port, PROFANITY[mode],
                                             authority.file if mode != 'off' else None)
         try:
-            await asyncio.to_thread(wait_for, lambda: daemon.log().count(SECURED) - secured == (0 if mode == 'off' else 2),
+            await asyncio.to_thread(wait_for, lambda: daemon.said().count(SECURED) - secured == (0 if mode == 'off' else 2),
                                     'both sessions are secured')
             alice.picture_message(media.put(pictures.jpeg()), 'to-profanity').send()
             one_thumbnail(await asyncio.to_thread(profanity.wait_stanza, 'RECV', b'to-profanity'))
@@ -200,7 +200,7 @@ def test_slixmpp_through_haproxy(server, balanced, authority, media):
         for client in clients:
             await client.end()
     asyncio.run(talk())
-    assert balanced.log().count(SECURED) == (2 if balanced.ends == 'inset' else 0)
+    assert balanced.said().count(SECURED) == (2 if balanced.ends == 'inset' else 0)
 
 
 def test_profanity_through_haproxy(server, balanced, authority, media, tmp_path):
@@ -217,4 +217,4 @@ def test_profanity_through_haproxy(server, balanced, authority, media, tmp_path)
         asyncio.run(talk())
     finally:
         profanity.stop()
-    assert balanced.log().count(SECURED) == (2 if balanced.ends == 'inset' else 0)
+    assert balanced.said().count(SECURED) == (2 if balanced.ends == 'inset' else 0)

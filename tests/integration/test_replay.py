@@ -206,7 +206,7 @@ def test_a_folder_that_is_not_there_stops_nothing(start, upstream, tmp_path):
     talk(session, 3)
     session.close()
     assert daemon.metric('inset_record_failures_total') == 1
-    assert 'nothing is recorded' in daemon.log()
+    assert 'nothing is recorded' in daemon.said()
 
 
 def test_recording_begins_and_ends_with_a_reload(tap, start, upstream):

@@ -116,7 +116,7 @@ def test_shadow_counts_and_does_nothing(ruled, media):
     assert figures(daemon, 'tried')['shadow'] == 1 and figures(daemon, 'tried')['matches'] == 0
     assert figures(daemon, 'tried "later"')['shadow'] == 1
     assert daemon.metrics()['inset_rule_shadow_matches_total{rule="tried"}'] == 1
-    assert 'a rule in shadow would have decided rule="tried" action=pass direction=c2s' in daemon.log()
+    assert 'a rule in shadow would have decided rule="tried" action=pass direction=c2s' in daemon.said()
     assert media.origin not in daemon.log()
 
 

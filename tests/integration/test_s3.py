@@ -90,7 +90,7 @@ def test_uploaded_at_one_served_by_the_other(run, s3):
     assert curl(f'{two.url}/f/{"0" * 32}')[0] == 404
     assert first.metric('inset_box_s3_requests_total{result="ok"}') >= 12
     assert first.metric('inset_box_s3_requests_total{result="failed"}') == 0
-    assert KEY_SECRET not in first.log() + second.log()
+    assert KEY_SECRET not in first.said() + second.said()
 
 
 def test_one_token_one_file_on_all_machines(run, s3):

@@ -95,7 +95,7 @@ def test_second_machine_needs_no_fetch(redis, pair, upstream, media):
         assert 0 < redis.ask('PTTL', key) <= 3600000
         assert url[len(media.origin):].encode() not in redis.ask('GET', key)
         assert hashlib.sha256(url.encode()).hexdigest().encode() not in key
-    assert redis.password not in a.log() + b.log()
+    assert redis.password not in a.said() + b.said()
 
 
 def test_what_was_found_unchanged_is_shared(plain, pair, upstream, media):
@@ -220,7 +220,7 @@ def test_nonsense_is_fetched_anew(plain, pair, upstream, media, how):
     through(b, upstream, one)
     assert count(media, one) == 2 and b.metric(HITS) == 0
     if how != 'empty':
-        assert b.metric(FAILURES) > 0 and COMPLAINT in b.log()
+        assert b.metric(FAILURES) > 0 and COMPLAINT in b.said()
     if how != 'list':
         wait_for(lambda: plain.ask('GET', key) == value or how == 'other key', 'the value is repaired')
 
@@ -238,7 +238,7 @@ def test_killed_and_back(plain, pair, upstream, media):
     settled(plain, 1)
     through(b, upstream, url)
     assert count(media, url) == 1
-    assert b.log().count(COMPLAINT) == 1
+    assert b.said().count(COMPLAINT) == 1
 
 
 def test_not_there_at_the_start_and_breaker(tmp_path, pair, upstream, media):
@@ -253,7 +253,7 @@ def test_not_there_at_the_start_and_breaker(tmp_path, pair, upstream, media):
     redis.start()
     through(daemon, upstream, media.put(pictures.png()))
     assert daemon.metric(FAILURES) == failures and redis.keys() == []
-    assert daemon.log().count(COMPLAINT) == 1
+    assert daemon.said().count(COMPLAINT) == 1
     redis.stop()
 
 
@@ -262,7 +262,7 @@ def test_stopped_costs_a_moment(plain, pair, upstream, media):
     plain.pause()
     for _ in range(3):
         through(daemon, upstream, media.put(pictures.png()))
-    assert daemon.metric(FAILURES) >= 3 and 'it is too slow' in daemon.log()
+    assert daemon.metric(FAILURES) >= 3 and 'it is too slow' in daemon.said()
     plain.go_on()
     wait_for(lambda: through(daemon, upstream, media.put(pictures.png())) and plain.values(), 'it is used again')
 
@@ -329,7 +329,7 @@ def test_something_else_listens_there(pair, upstream, media, what):
     for _ in range(2):
         through(daemon, upstream, media.put(pictures.png()))
     assert daemon.metric(FAILURES) > 0 and daemon.metric('inset_restarts_total') == 0
-    assert 'secret' not in daemon.log()
+    assert 'secret' not in daemon.said()
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join()
@@ -339,7 +339,7 @@ def test_wrong_password(tmp_path, pair, upstream, media):
     redis = Redis(tmp_path, password='right-one').start()
     daemon = pair(redis.url.replace('right-one', 'wrong-one'), count=1)[0]
     through(daemon, upstream, media.put(pictures.png()))
-    assert 'the password or the database is refused' in daemon.log() and 'wrong-one' not in daemon.log()
+    assert 'the password or the database is refused' in daemon.said() and 'wrong-one' not in daemon.log()
     assert redis.keys() == []
     redis.stop()
 

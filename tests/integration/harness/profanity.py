@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from .processes import Failure, wait_for
+from .processes import Failure, PATIENCE, wait_for
 
 PREFERENCES = '''[ui]
 titlebar.show=false
@@ -47,7 +47,7 @@ class Profanity:
 
     def _tmux(self, *args):
         return subprocess.run(['tmux', '-f', '/dev/null', '-S', str(self.home / 'tmux'), *args], env=self.env,
-                              capture_output=True, text=True, check=False, timeout=30).stdout
+                              capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
 
     def _text(self):
         return self.log.read_text(errors='replace')
@@ -68,7 +68,7 @@ class Profanity:
         """Raw stanzas of the debug log, way SENT or RECV, as bytes."""
         return [found.encode() for found in re.findall(rf'{way}: (<.*?>)\s*$', self._text(), re.M)]
 
-    def wait_stanza(self, way, mark, timeout=30):
+    def wait_stanza(self, way, mark, timeout=PATIENCE):
         """The first such message that holds mark."""
         def look():
             return next((s for s in self.stanzas(way) if s.startswith(b'<message') and mark in s), None)

@@ -8,7 +8,7 @@ import base64
 import select
 import socket
 
-TIMEOUT = 30
+from .processes import PATIENCE
 
 HEADER = ("<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
           "xmlns:stream='http://etherx.jabber.org/streams'>").encode()
@@ -28,7 +28,7 @@ class Peer:
         self.sock = sock
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(TIMEOUT)
+        sock.settimeout(PATIENCE)
         self.buf = b''
 
     def send(self, data):
@@ -111,7 +111,7 @@ class Upstream:
             self.sock = socket.create_server((host, 0), family=family, backlog=512)
             self.port = self.sock.getsockname()[1]
             self.address = f'[{host}]:{self.port}' if ':' in host else f'{host}:{self.port}'
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(PATIENCE)
 
     def accept(self, first):
         """The connection on which these bytes come first.
@@ -135,7 +135,7 @@ def connect(port, receive_buffer=0, host='127.0.0.1'):
     sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.settimeout(TIMEOUT)
+    sock.settimeout(PATIENCE)
     sock.connect((host, port))
     return Peer(sock)
 

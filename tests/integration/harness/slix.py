@@ -9,6 +9,8 @@ import urllib.request
 import slixmpp
 from slixmpp.plugins.xep_0198.stanza import Resume
 
+from .processes import PATIENCE
+
 PLUGINS = ('xep_0030', 'xep_0045', 'xep_0066', 'xep_0199', 'xep_0363')
 
 
@@ -44,7 +46,7 @@ class Client(slixmpp.ClientXMPP):
         self.send_presence()
         self.ready.set()
 
-    async def start(self, timeout=30):
+    async def start(self, timeout=PATIENCE):
         """Connected, logged in, roster there, presence sent."""
         self.connect(('127.0.0.1', self.port), use_ssl=self.tls == 'direct', force_starttls=self.tls == 'starttls',
                      disable_starttls=self.tls != 'starttls')
@@ -57,7 +59,7 @@ class Client(slixmpp.ClientXMPP):
         found = self.transport.get_extra_info('ssl_object')
         return found and found.version()
 
-    async def next_message(self, mid, timeout=30):
+    async def next_message(self, mid, timeout=PATIENCE):
         """The message with this id; others (archived, offline) are passed over."""
         while True:
             message = await asyncio.wait_for(self.messages.get(), timeout)
@@ -79,7 +81,7 @@ class Client(slixmpp.ClientXMPP):
         slot = reply['http_upload_slot']
         headers = {header['name']: header['value'] for header in slot['put']['headers']} | {'Content-Type': kind}
         put = urllib.request.Request(slot['put']['url'], data, headers, method='PUT')
-        status = await asyncio.to_thread(lambda: urllib.request.urlopen(put, timeout=30).status)
+        status = await asyncio.to_thread(lambda: urllib.request.urlopen(put, timeout=PATIENCE).status)
         assert status == 201, status
         return slot['get']['url']
 
