@@ -35,7 +35,8 @@ static int cut_locations(struct edits *e, struct arena *a, const struct outline 
 	for (i = 0; i < o->elements_n && !rc; i++) {
 		const struct outline_element *x = &o->elements[i];
 
-		if (strcmp(x->local, "enabled") == 0 && strcmp(x->ns, NS_SM3) == 0)
+		if (strcmp(x->local, "enabled") == 0 &&
+		    (strcmp(x->ns, NS_SM3) == 0 || strcmp(x->ns, NS_SM2) == 0))
 			rc = edit_cut_attribute(e, a, o, (int)i, "location");
 		if (rc == ERR_NOT_FOUND)
 			rc = 0;

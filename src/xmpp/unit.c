@@ -49,6 +49,8 @@ static enum unit_kind kind_of(const struct tag *t, const char *ns)
 {
 	unsigned i;
 
+	if (!strcmp(ns, NS_SM2)) /* XEP-0198 before 1.3 has the same elements */
+		ns = NS_SM3;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (tag_span_is(t->local, kinds[i].local) &&
 		    (kinds[i].ns ? !strcmp(ns, kinds[i].ns) : is_stanza_ns(ns)))

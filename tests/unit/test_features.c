@@ -136,6 +136,7 @@ static void resumption_location_is_cut(void **state)
 		"</authorization-identifier><bound xmlns='urn:xmpp:bind:0'><enabled "
 		"location=\"x\" xmlns='urn:xmpp:sm:3' id='s2'/></bound></success>"
 		"<q:enabled xmlns:q='urn:xmpp:sm:3' location='y'></q:enabled>"
+		"<enabled xmlns='urn:xmpp:sm:2' location='w'/>"
 		"<enabled xmlns='urn:other' location='z'/>";
 	static const char wanted[] =
 		"<enabled xmlns='urn:xmpp:sm:3' id='s1' resume='true'/>"
@@ -143,6 +144,7 @@ static void resumption_location_is_cut(void **state)
 		"</authorization-identifier><bound xmlns='urn:xmpp:bind:0'><enabled"
 		" xmlns='urn:xmpp:sm:3' id='s2'/></bound></success>"
 		"<q:enabled xmlns:q='urn:xmpp:sm:3'></q:enabled>"
+		"<enabled xmlns='urn:xmpp:sm:2'/>"
 		"<enabled xmlns='urn:other' location='z'/>";
 	size_t i;
 

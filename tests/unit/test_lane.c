@@ -650,6 +650,8 @@ static void test_identity_by_resumption(void **state)
 	learns("<resumed xmlns='urn:xmpp:sm:3' previd='x' h='1'/><presence to='a@example.org'/>"
 	       "<message to='a@example.org/r'/><presence to='b@example.org/s'/>",
 	       "a@example.org/r");
+	learns("<resumed xmlns='urn:xmpp:sm:2' previd='x'/><message to='a@example.org/r'/>",
+	       "a@example.org/r");
 	learns("<message to='a@example.org/r'/>", NULL); /* not resumed */
 }
 
