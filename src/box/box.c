@@ -15,6 +15,7 @@
 #include "box/box.h"
 
 #include <event2/event.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@
 #define DAEMONS_MAX        8
 #define RETIRED_MAX        64 /* older ones are cut off */
 #define MESSAGES_PER_TURN  64
+#define PAUSE_MS           200
 #define CONNECTION_TIMEOUT 30
 #define CONNECTION_MEMORY  (32 * 1024)
 #define TICK_MS            1000
@@ -51,6 +53,7 @@ struct box_listener {
 	struct MHD_Daemon *daemon; /* owned */
 	struct event *event;       /* owned: the daemon's epoll descriptor */
 	struct event *timer;       /* owned: the daemon's time-outs */
+	bool quiet;                /* accepts nobody any more */
 };
 
 /* One generation. Freed with its last listener. */
@@ -243,12 +246,50 @@ static void listener_close(struct box_listener *l)
 	set->open--;
 }
 
+/*
+ * Out of descriptors, libmicrohttpd leaves who waits where it is when there is no connection that
+ * could end: they would wake us at once again, for ever. That they came just now is seen by a
+ * second look.
+ */
+static bool listener_is_choked(struct box_listener *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+	int looks;
+
+	for (looks = 0;; looks++) {
+		if (l->quiet || !is_idle(l) || poll(&p, 1, 0) != 1)
+			return false;
+		if (looks)
+			return true;
+		MHD_run(l->daemon);
+	}
+}
+
+static void listener_pause(struct box_listener *l)
+{
+	static const struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
+	static struct log_limit limit;
+	unsigned dropped;
+
+	counter_inc(METRIC_ACCEPT_PAUSES);
+	if (log_limit_ok(&limit, 6, &dropped))
+		log_warning("accepting pauses, out of descriptors or memory dropped=%u", dropped);
+	if (evtimer_add(l->timer, &tv) == 0)
+		event_del(l->event);
+}
+
 static void listener_run(struct box_listener *l)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 	struct timeval tv;
 
 	MHD_run(l->daemon);
+	if (listener_is_choked(l)) {
+		listener_pause(l);
+		return;
+	}
+	if (event_add(l->event, NULL) == -1)
+		log_error("no event: out of memory");
 	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
 		return;
 	ms = MIN_OF(ms, 60000u);
@@ -265,13 +306,19 @@ static void on_daemon(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 }
 
 /* No new connections; those that are there go on. */
+static void listener_quiesce(struct box_listener *l)
+{
+	l->quiet = true;
+	(void)MHD_quiesce_daemon(l->daemon);
+}
+
 static void listener_retire(struct box_listener *l)
 {
 	if (!l->daemon) {
 		listener_close(l);
 		return;
 	}
-	(void)MHD_quiesce_daemon(l->daemon);
+	listener_quiesce(l);
 	list_add_tail(&box.retired, &l->retired);
 	if (++box.retired_n > RETIRED_MAX)
 		listener_close(CONTAINER_OF(box.retired.next, struct box_listener, retired));
@@ -346,7 +393,7 @@ static void quiesce(void)
 
 	for (i = 0; box.live && i < box.live->n; i++)
 		if (box.live->v[i].daemon)
-			(void)MHD_quiesce_daemon(box.live->v[i].daemon);
+			listener_quiesce(&box.live->v[i]);
 }
 
 static bool end_is_due(void)

@@ -19,13 +19,15 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/log.h"
 
 #define CLIENTS_MAX 16
 #define INPUT_MAX   16384
 #define OUTPUT_MAX  (4 * 1024 * 1024)
 #define BACKLOG_MAX (256 * 1024) /* parts are dropped above */
-#define IDLE_S      60           /* a client that says nothing, or takes nothing, for so long */
+#define PAUSE_MS    200
+#define IDLE_S      60 /* a client that says nothing, or takes nothing, for so long */
 
 struct client {
 	struct control *control; /* borrowed */
@@ -47,7 +49,8 @@ struct control {
 	void *ctx;
 	int fd;
 	char path[108];
-	struct event *accept; /* owned */
+	struct event *accept; /* owned, as the next */
+	struct event *pause;  /* out of descriptors */
 	uint64_t last_id;
 	struct client clients[CLIENTS_MAX];
 };
@@ -255,6 +258,25 @@ static bool is_allowed(int fd)
 	return who.uid == 0 || who.uid == geteuid();
 }
 
+/* Whoever waits would wake us at once again, for ever. */
+static void control_pause(struct control *ctl)
+{
+	static const struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
+
+	counter_inc(METRIC_ACCEPT_PAUSES);
+	if (event_add(ctl->pause, &tv) == 0)
+		event_del(ctl->accept);
+}
+
+static void control_on_pause(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct control *ctl = arg;
+
+	clock_update();
+	if (event_add(ctl->accept, NULL) == -1)
+		control_pause(ctl);
+}
+
 static void control_on_accept(evutil_socket_t listener, short what UNUSED, void *arg)
 {
 	static const struct timeval patience = { .tv_sec = IDLE_S };
@@ -265,8 +287,11 @@ static void control_on_accept(evutil_socket_t listener, short what UNUSED, void 
 
 	clock_update();
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd == -1)
+	if (fd == -1) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			control_pause(ctl);
 		return;
+	}
 	for (i = 0; i < CLIENTS_MAX && !c; i++)
 		if (ctl->clients[i].id == 0)
 			c = &ctl->clients[i];
@@ -358,7 +383,8 @@ struct control *control_new(struct event_base *base, const char *path, control_f
 	if (control_listen(ctl, path, msg))
 		goto fail;
 	ctl->accept = event_new(base, ctl->fd, EV_READ | EV_PERSIST, control_on_accept, ctl);
-	if (!ctl->accept || event_add(ctl->accept, NULL) == -1) {
+	ctl->pause = evtimer_new(base, control_on_pause, ctl);
+	if (!ctl->accept || !ctl->pause || event_add(ctl->accept, NULL) == -1) {
 		err_msg_set(msg, ERR_NOMEM, "out of memory");
 		goto fail;
 	}
@@ -402,6 +428,8 @@ void control_free(struct control **cp)
 		client_close(&ctl->clients[i]);
 	if (ctl->accept)
 		event_free(ctl->accept);
+	if (ctl->pause)
+		event_free(ctl->pause);
 	if (ctl->fd != -1)
 		close(ctl->fd);
 	if (ctl->path[0])

@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -33,6 +34,7 @@
 
 #define DAEMONS_MAX        8
 #define MESSAGES_PER_TURN  64
+#define PAUSE_MS           200
 #define CONNECTIONS        64
 #define CONNECTION_TIMEOUT 10
 #define REQUEST_MS                                                                    \
@@ -54,6 +56,7 @@ struct web_listener {
 	struct MHD_Daemon *daemon; /* owned */
 	struct event *event;       /* owned: the daemon's epoll descriptor */
 	struct event *timer;       /* owned: the daemon's time-outs */
+	bool quiet;                /* accepts nobody any more */
 };
 
 struct web_set {
@@ -87,6 +90,38 @@ static unsigned connections_of(const struct web_listener *l)
 	return info ? info->num_connections : 0;
 }
 
+/*
+ * Out of descriptors, libmicrohttpd leaves who waits where it is when there is no connection that
+ * could end: they would wake us at once again, for ever. That they came just now is seen by a
+ * second look.
+ */
+static bool listener_is_choked(struct web_listener *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+	int looks;
+
+	for (looks = 0;; looks++) {
+		if (l->quiet || connections_of(l) || poll(&p, 1, 0) != 1)
+			return false;
+		if (looks)
+			return true;
+		MHD_run(l->daemon);
+	}
+}
+
+static void listener_pause(struct web_listener *l)
+{
+	static const struct timeval tv = { .tv_usec = PAUSE_MS * 1000 };
+	static struct log_limit limit;
+	unsigned dropped;
+
+	counter_inc(METRIC_ACCEPT_PAUSES);
+	if (log_limit_ok(&limit, 6, &dropped))
+		log_warning("accepting pauses, out of descriptors or memory dropped=%u", dropped);
+	if (evtimer_add(l->timer, &tv) == 0)
+		event_del(l->event);
+}
+
 static void listener_run(struct web_listener *l)
 {
 	unsigned before = connections_of(l), after;
@@ -100,6 +135,12 @@ static void listener_run(struct web_listener *l)
 		before = after;
 		MHD_run(l->daemon);
 	}
+	if (listener_is_choked(l)) {
+		listener_pause(l);
+		return;
+	}
+	if (event_add(l->event, NULL) == -1)
+		log_error("no event: out of memory");
 	if (MHD_get_timeout(l->daemon, &ms) != MHD_YES)
 		return;
 	ms = MIN_OF(ms, 60000u);
@@ -374,8 +415,10 @@ static int on_quiesce(void)
 	size_t i;
 
 	for (i = 0; !rc && i < web.live.n; i++)
-		if (web.live.v[i].daemon)
+		if (web.live.v[i].daemon) {
+			web.live.v[i].quiet = true;
 			(void)MHD_quiesce_daemon(web.live.v[i].daemon);
+		}
 	return rc;
 }
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -394,6 +395,34 @@ def test_slow_peers_are_cut(run):
         assert post(box.address(), b'meanwhile')[0] == 200
     assert not slow
     assert daemon.metric('inset_box_late_total') >= 1
+
+
+def test_out_of_descriptors_accepting_pauses(run):
+    """Box, status page and control socket: nobody spins over who waits, and all go on when there is room."""
+    box, daemon = run({'user': ''})
+    roles = {'box': (daemon.role('box')[0], lambda: socket.create_connection(('127.0.0.1', box.port), timeout=30)),
+             'web': (daemon.role('web')[0], lambda: socket.create_connection(('127.0.0.1', daemon.web_port), timeout=30)),
+             'master': (daemon.pid, lambda: control(daemon))}
+    for role, (pid, connect) in roles.items():
+        before = daemon.metric('inset_accept_pauses_total')
+        used = {int(fd) for fd in os.listdir(f'/proc/{pid}/fd')}
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), hard))
+        with connect():
+            if role == 'web':
+                wait_for(lambda: daemon.log().count('web: accepting pauses') >= 3, 'it pauses')
+            else:
+                daemon.wait_metric('inset_accept_pauses_total', before + 3)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        wait_for(lambda: daemon.metric('inset_accept_pauses_total') >= before + 3, role)
+    assert post(box.address(), b'again')[0] == 200
+    assert daemon.ctl('status').returncode == 0
+
+
+def control(daemon):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(daemon.control))
+    return sock
 
 
 def test_tls_with_a_certificate_and_a_path(run, tmp_path):
