@@ -207,6 +207,28 @@ static int line_command(struct line *l, redisCallbackFn *fn, void *arg, const ch
 	return rc;
 }
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_length;
+#else
+typedef int array_length;
+#endif
+
+static void *refuse_array(const redisReadTask *task UNUSED, array_length n UNUSED)
+{
+	return NULL;
+}
+
+/* No question of ours is answered by a list, and one without end would be memory without end: to
+ * hiredis there is none for any. */
+static void line_refuse_arrays(redisAsyncContext *ctx)
+{
+	static redisReplyObjectFunctions functions;
+
+	functions = *ctx->c.reader->fn;
+	functions.createArray = refuse_array;
+	ctx->c.reader->fn = &functions;
+}
+
 static struct line *line_new(struct shared *s, redisAsyncContext *ctx)
 {
 	struct line *l = calloc(1, sizeof(*l));
@@ -221,6 +243,7 @@ static struct line *line_new(struct shared *s, redisAsyncContext *ctx)
 		line_cleanup(l);
 		return NULL;
 	}
+	line_refuse_arrays(ctx);
 	ctx->ev.data = l;
 	ctx->ev.addRead = line_add_read;
 	ctx->ev.delRead = line_del_read;

@@ -4,10 +4,12 @@ filled with nonsense, or never there.
 """
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -299,10 +301,15 @@ ANSWERS = {
     'endless': b'$500000000\r\n' + bytes(1 << 21),
     'negative': b'$-5\r\n:x\r\n',
     'nested': b'*1\r\n' * 100,
+    'endless list': b'*100000000\r\n' + b':1\r\n' * (1 << 22),      # a quarter of a GiB, if it were kept
     'wrong types': b':1\r\n*2\r\n:1\r\n:2\r\n:3\r\n+x\r\n$1\r\nx\r\n' * 20,
     'too many': b'+OK\r\n' * 1000,
     'silent': None,
 }
+
+
+def peak_mib(pid):
+    return int(re.search(r'VmHWM:\s+(\d+) kB', Path(f'/proc/{pid}/status').read_text())[1]) >> 10
 
 
 @pytest.mark.parametrize('what', ANSWERS)
@@ -330,6 +337,7 @@ def test_something_else_listens_there(pair, upstream, media, what):
         through(daemon, upstream, media.put(pictures.png()))
     assert daemon.metric(FAILURES) > 0 and daemon.metric('inset_restarts_total') == 0
     assert 'secret' not in daemon.said()
+    assert peak_mib(daemon.role('media')[0]) < 200
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join()
