@@ -97,13 +97,21 @@ static json_int_t number_of(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
+/* As large as it gets: children say what they like. */
+static json_int_t sum_of(json_int_t a, json_int_t b)
+{
+	json_int_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
 static json_int_t weight(const json_t *session, enum ask_order order)
 {
 	switch (order) {
 	case ASK_ORDER_AGE:
 		return number_of(session, "age-ms");
 	case ASK_ORDER_BYTES:
-		return number_of(session, "bytes-c2s") + number_of(session, "bytes-s2c");
+		return sum_of(number_of(session, "bytes-c2s"), number_of(session, "bytes-s2c"));
 	case ASK_ORDER_HELD:
 		return number_of(session, "held");
 	case ASK_ORDER_COUNT:
@@ -158,8 +166,8 @@ static void on_sessions(struct master *m, const struct asked *asked)
 		return;
 	json_array_foreach(asked->answers, i, answer)
 	{
-		sessions += number_of(answer, "sessions");
-		matches += number_of(answer, "matches");
+		sessions = sum_of(sessions, number_of(answer, "sessions"));
+		matches = sum_of(matches, number_of(answer, "matches"));
 	}
 	control_answer(m->control, asked->client,
 		       json_pack("{s:b, s:I, s:I, s:o, s:O}", "ok", 1, "sessions", sessions,
@@ -228,8 +236,8 @@ static void on_dropped(struct master *m, const struct asked *asked)
 		return;
 	json_array_foreach(asked->answers, i, answer)
 	{
-		entries += number_of(answer, "entries");
-		bytes += number_of(answer, "bytes");
+		entries = sum_of(entries, number_of(answer, "entries"));
+		bytes = sum_of(bytes, number_of(answer, "bytes"));
 		said = json_string_value(json_object_get(answer, "shared"));
 		shared = said ? said : shared;
 	}

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "master/asks.h"
+#include "master/commands.h"
 #include "master/fleet.h"
 
 static struct master m;
@@ -262,6 +263,27 @@ static void nesting_without_end(void **state UNUSED)
 	assert_int_equal(answer(id, ASK_DONE, deep), ERR_BAD_MESSAGE);
 }
 
+/* What is added up and put in order is what children say. */
+static void numbers_beyond_all_sums(void **state UNUSED)
+{
+#define MOST "9223372036854775807"
+	static const char text[] =
+		"{\"sessions\":" MOST ",\"matches\":" MOST ",\"list\":[{\"bytes-c2s\":" MOST
+		",\"bytes-s2c\":" MOST "},5,{\"bytes-c2s\":-" MOST ",\"bytes-s2c\":-" MOST "},[]]}";
+#undef MOST
+	json_t *request = json_pack("{s:s}", "order", "bytes");
+	struct ask got;
+
+	proxy->pid = getpid();
+	proxy->state = PROC_UP;
+	assert_true(commands_run(&m, 5, "sessions", request));
+	json_decref(request);
+	assert_int_equal(ipc_recv(fds[1], &in, ROLE_PROXY, ROLE_MASTER), 0);
+	assert_int_equal(ask_get(&in, ROLE_PROXY, &got), 0);
+	ipc_in_fini(&in);
+	assert_int_equal(answer(got.id, ASK_DONE, text), 0);
+}
+
 static void a_refusal(void **state UNUSED)
 {
 	uint64_t id = ask_worker(ASK_SESSIONS);
@@ -325,6 +347,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_answer, ask_setup, ask_teardown),
 		cmocka_unit_test_setup_teardown(answers_that_are_nonsense, ask_setup, ask_teardown),
 		cmocka_unit_test_setup_teardown(nesting_without_end, ask_setup, ask_teardown),
+		cmocka_unit_test_setup_teardown(numbers_beyond_all_sums, ask_setup, ask_teardown),
 		cmocka_unit_test_setup_teardown(a_refusal, ask_setup, ask_teardown),
 		cmocka_unit_test_setup_teardown(nobody_to_ask, ask_setup, ask_teardown),
 		cmocka_unit_test_setup_teardown(a_client_that_leaves, ask_setup, ask_teardown),
