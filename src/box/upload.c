@@ -297,7 +297,8 @@ static void commit(struct box_upload *u)
 	const struct conf_upload *c = &u->site->conf->upload;
 	int rc;
 
-	u->file.expires = http_now() + c->expire / 1000;
+	/* While its address can be used it is not free for another file. */
+	u->file.expires = MAX_OF(http_now() + c->expire / 1000, u->token.expires);
 	if (c->s3[0]) {
 		rc = s3_store(u->site->s3, u->site->conf, u->site->store, &u->draft, &u->file,
 			      on_stored, u);

@@ -191,6 +191,13 @@ def test_one_token_one_file(box, served):
     assert curl(first[2].decode())[2] == b'one'
 
 
+def test_a_file_lives_as_long_as_its_address(run):
+    """Else what came in its place would be under the same URL."""
+    box, _ = run({'upload.expire': '60s'})
+    url = post(box.address(life=5000), b'one')[2].decode()
+    assert int(re.search(r'max-age=(\d+)', curl('-I', url)[1]['cache-control'])[1]) > 4000
+
+
 def test_slot_answers_201_under_the_name_it_gave(box, served):
     ident = secrets.token_bytes(16)
     token = box.token(slot=True, size=3, ident=ident)
