@@ -313,7 +313,8 @@ static void feed_on_end(struct feed *x)
 	else if (UNLIKELY(tracing_on != NULL) && l->kind == UNIT_MESSAGE)
 		tracing_through(l);
 	l->mode = LANE_BETWEEN;
-	if (x->rc || l->kind <= UNIT_IQ) /* stanzas change nothing */
+	/* Stanzas change nothing but who has logged in. */
+	if (x->rc || (l->kind <= UNIT_IQ && l->both->authenticated))
 		return;
 	if (l->kind == UNIT_COMPRESSED && l->dir == LANE_S2C && l->both->asked)
 		feed_switch(x);
