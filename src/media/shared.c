@@ -208,12 +208,12 @@ static int line_command(struct line *l, redisCallbackFn *fn, void *arg, const ch
 }
 
 #if HIREDIS_MAJOR >= 1
-typedef size_t array_length;
+#define MEMBERS size_t
 #else
-typedef int array_length;
+#define MEMBERS int
 #endif
 
-static void *refuse_array(const redisReadTask *task UNUSED, array_length n UNUSED)
+static void *refuse_array(const redisReadTask *task UNUSED, MEMBERS n UNUSED)
 {
 	return NULL;
 }
