@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -81,6 +82,12 @@ static enum job_status offer_one(struct flights *all, void *client, struct list 
 	return JOB_OK;
 }
 
+/* What a box may speak of: it is not to choose the thumbnails of others' addresses. */
+static bool is_of_the_box(const struct flights *all, const struct target *t)
+{
+	return all->own && strncmp(t->text, all->own, strlen(all->own)) == 0;
+}
+
 size_t flights_offer(struct flights *all, void *client, struct list *waiters, uint64_t id,
 		     const char *url, int fd)
 {
@@ -99,7 +106,7 @@ size_t flights_offer(struct flights *all, void *client, struct list *waiters, ui
 	status = media.status;
 	if (status == JOB_OK) {
 		known = target_parse(&t, url, NULL) == 0;
-		status = known ? JOB_OK : JOB_ADDRESS;
+		status = known && is_of_the_box(all, &t) ? JOB_OK : JOB_ADDRESS;
 	}
 	for (i = 0; i < n; i++) {
 		enum job_status one = status;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_desk - what media answers web: a trial with a scaler that is away, busy, good or a liar, and
- * hosts that fail. With real processes: integration/test_web.py.
+ * hosts that fail; and what the box may offer. With real processes: integration/test_web.py.
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "base/err.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "conf/read.h"
 #include "media/desk.h"
 #include "media/host.h"
 #include "media/sample.h"
@@ -28,9 +30,14 @@ static struct {
 	struct ipc_in in;
 } f;
 
-static void on_result(void *client UNUSED, const struct job_result *r UNUSED)
+static int offers; /* whoever offers, as a client */
+static unsigned refused;
+
+static void on_result(void *client, const struct job_result *r)
 {
-	fail(); /* nobody has asked for a thumbnail */
+	assert_ptr_equal(client, &offers); /* nobody has asked for a thumbnail */
+	assert_int_equal(r->status, JOB_ADDRESS);
+	refused++;
 }
 
 static void ignore_log(void *ctx UNUSED, enum log_level level UNUSED, const char *line UNUSED)
@@ -295,6 +302,50 @@ static void hosts_that_fail(void **state UNUSED)
 	ipc_in_fini(&f.in);
 }
 
+/* A box that is not itself any more cannot choose what others' addresses show. */
+static void offers_of_its_own_addresses_alone(void **state UNUSED)
+{
+	static const char *const others[] = {
+		"http://media.example/pic.png",
+		"http://box.example.evil.example/f/01",
+		"http://box.example:81/f/01",
+		"http://box.example/t/01",
+		"http://box.example/f/../x",
+		"http://evil.example/http://box.example/f/01",
+		"http://box.example/f",
+		"box.example/f/01",
+		"",
+	};
+	const char *o[] = { "listen.a.bind=127.0.0.1:5222", "listen.a.upstream=127.0.0.1:1" };
+	struct conf_source source = { .overrides = o, .overrides_n = ARRAY_SIZE(o) };
+	struct conf_problems problems = { 0 };
+	struct list waiters;
+	struct conf *conf;
+	const uint8_t *png;
+	size_t len = sample_picture(PICTURE_PNG, &png), i;
+
+	assert_int_equal(conf_read(&source, &conf, &problems), 0);
+	free(conf->upload.public_url);
+	conf->upload.public_url = strdup("HTTP://Box.example");
+	assert_int_equal(flights_set_conf(f.flights, conf), 0);
+	connect_scaler(1u << PICTURE_PNG);
+	list_init(&waiters);
+	refused = 0;
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		assert_int_equal(flights_offer(f.flights, &offers, &waiters, 1, others[i],
+					       ipc_memfd("x", png, len)),
+				 1);
+		assert_int_equal(refused, i + 1);
+		assert_silent(f.scaler);
+	}
+	assert_int_equal(flights_offer(f.flights, &offers, &waiters, 1,
+				       "http://box.example/f/01.png", ipc_memfd("x", png, len)),
+			 1);
+	(void)take_scale();
+	flights_leave(&waiters);
+	conf_unref(&conf);
+}
+
 static void nonsense_closes_the_channel(void **state UNUSED)
 {
 	static const enum ipc_type types[] = { IPC_PROBE, IPC_HOSTS, IPC_PROBED, IPC_JOB };
@@ -323,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(trials, setup, teardown),
 		cmocka_unit_test_setup_teardown(hosts_that_fail, setup, teardown),
+		cmocka_unit_test_setup_teardown(offers_of_its_own_addresses_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_closes_the_channel, setup, teardown),
 	};
 
