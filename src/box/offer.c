@@ -23,6 +23,7 @@
 #include "box/http.h"
 
 #define OFFERS_MAX        256
+#define LOADS_MAX         256  /* as many as media has under way */
 #define WAIT_MS           2000 /* an upload's answer waits no longer for its thumbnail */
 #define MESSAGES_PER_TURN 32
 #define COPY_LEN          65536
@@ -47,6 +48,7 @@ struct offers {
 	struct event *timer;     /* owned */
 	struct list waiting;     /* struct offer, oldest first */
 	size_t n;
+	size_t loads; /* asked of the bucket for media */
 	uint64_t last_id;
 	struct ipc_in in;
 	struct ipc_out out;
@@ -174,6 +176,7 @@ static void on_fetched(void *arg, int rc, const struct store_file *f)
 	struct offers *o = l->offers;
 	uint8_t head[16];
 
+	o->loads--;
 	if (o->fd != -1 && o->channels == l->channels)
 		answer_load(o, l->id, rc || f->size > l->max ? -1 : copy_file(o->store, f, head));
 	free(l);
@@ -202,14 +205,16 @@ static bool fetch(struct offers *o, const char *url, uint64_t id, uint64_t max)
 	struct load *l;
 
 	if (!o->store || !o->conf->upload.s3[0] || !parse_own(o, url, file) ||
-	    is_here(o, file, max))
+	    o->loads >= LOADS_MAX || is_here(o, file, max))
 		return false;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return false;
 	*l = (struct load){ .offers = o, .id = id, .max = max, .channels = o->channels };
+	o->loads++;
 	if (s3_fetch(o->s3, o->conf, o->store, file, on_fetched, l) == 0)
 		return true;
+	o->loads--;
 	free(l);
 	return false;
 }

@@ -9,11 +9,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/ipc.h"
 #include "box/bucket.h"
 #include "box/http.h"
+#include "box/offer.h"
 #include "box/s3.h"
 
 /* --- the bucket: requests that wait for their answer ----------------------------------------- */
@@ -480,6 +483,57 @@ static void contents_that_are_not_what_the_facts_say(void **state UNUSED)
 	assert_true(t.n == 1 && t.rc == ERR_FULL);
 }
 
+/* Answers to LOAD that have come; none of them has the file. */
+static unsigned loaded(struct event_base *base, int media)
+{
+	static struct ipc_in in;
+	unsigned n = 0;
+
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	while (ipc_recv(media, &in, ROLE_MEDIA, ROLE_BOX) == 0) {
+		assert_int_equal(in.type, IPC_LOADED);
+		assert_int_equal(in.fd, -1);
+		ipc_in_fini(&in);
+		n++;
+	}
+	return n;
+}
+
+/* Whoever asks for one file again and again is not remembered without end. */
+static void questions_of_media_have_a_cap(void **state UNUSED)
+{
+	static struct ipc_out out;
+	struct event_base *base = event_base_new();
+	struct offers *offers = offers_new(base);
+	unsigned i, n = 0;
+	int fds[2];
+
+	assert_non_null(offers);
+	free(conf->upload.public_url);
+	free(conf->upload.s3);
+	conf->upload.public_url = strdup("http://box.example");
+	conf->upload.s3 = strdup("http://bucket.example/b");
+	conf->fetch.max_bytes = 1000;
+	offers_set_site(offers, conf, store, s3);
+	assert_int_equal(ipc_pair(fds), 0);
+	offers_set_channel(offers, fds[0]);
+	for (i = 0; i < 300; i++) {
+		ipc_begin(&out, IPC_LOAD);
+		ipc_put_u64(&out, i);
+		ipc_put_u64(&out, 1000);
+		ipc_put_str(&out, "http://box.example/f/" ID);
+		assert_int_equal(ipc_send(fds[1], &out), 0);
+		n += loaded(base, fds[1]);
+	}
+	assert_int_equal(n, 300 - 256);
+	assert_int_equal(waiting_n, 1);
+	answer(404);
+	assert_int_equal(loaded(base, fds[1]), 256);
+	offers_free(&offers);
+	event_base_free(base);
+	close(fds[1]);
+}
+
 static void all_who_want_the_same_get_it_with_the_first(void **state UNUSED)
 {
 	struct told t[5], other;
@@ -733,6 +787,7 @@ int main(void)
 		TEST(a_thumbnail_is_deleted_by_who_put_it_last),
 		TEST(deletions_go_last),
 		TEST(jobs_wait_for_their_turn_up_to_a_cap),
+		TEST(questions_of_media_have_a_cap),
 		TEST(without_memory),
 		TEST(an_end_tells_everybody),
 	};
