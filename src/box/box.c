@@ -40,6 +40,7 @@
 #define PAUSE_MS           200
 #define CONNECTION_TIMEOUT 30
 #define CONNECTION_MEMORY  (32 * 1024)
+#define TLS_VERSIONS       "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* RFC 8996 */
 #define TICK_MS            1000
 #define SWEEP_TICKS        60 /* between two sweeps of the store */
 
@@ -363,6 +364,8 @@ static int listener_start(struct box_listener *l)
 	const union MHD_DaemonInfo *info;
 	struct MHD_OptionItem tls[] = { { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)pem },
 					{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)pem },
+					{ MHD_OPTION_HTTPS_PRIORITIES, 0,
+					  (void *)(uintptr_t)TLS_VERSIONS },
 					{ MHD_OPTION_END, 0, NULL } };
 
 	l->daemon = MHD_start_daemon(
@@ -373,8 +376,8 @@ static int listener_start(struct box_listener *l)
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)c->connections_per_address,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pem ? tls : &tls[2],
-		MHD_OPTION_END);
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+		pem ? tls : &tls[ARRAY_SIZE(tls) - 1], MHD_OPTION_END);
 	info = l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
 		return ERR_IO;

@@ -8,6 +8,7 @@ import resource
 import secrets
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -442,6 +443,10 @@ def test_tls_with_a_certificate_and_a_path(run, tmp_path):
     assert curl(*tls, url.decode())[::2] == (200, data)
     assert curl(*tls, url.decode().replace('/box/f/', '/f/'))[::2] == (200, data), 'a web server may cut the path'
     assert curl('-k', url.decode().replace('https', 'http'))[0] != 200
+    for version, good in (('-tls1', False), ('-tls1_1', False), ('-tls1_2', True), ('-tls1_3', True)):
+        said = subprocess.run(['openssl', 's_client', '-connect', f'127.0.0.1:{box.port}', version, '-cipher', 'ALL:@SECLEVEL=0',
+                               '-CAfile', authority.file], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        assert (said.returncode == 0) == good, (version, said.stderr)
 
 
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path, upstream):
