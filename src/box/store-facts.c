@@ -65,7 +65,6 @@ bool store_parse_facts(char *text, struct store_file *f)
 	       number_parse(line[3], &f->size) && f->size && number_parse(line[4], &f->expires);
 }
 
-/* 0 and f, or ERR_NOT_FOUND. */
 int store_read_facts(const struct store *s, const char *name, struct store_file *f)
 {
 	char text[STORE_FACTS_MAX];
@@ -76,8 +75,8 @@ int store_read_facts(const struct store *s, const char *name, struct store_file 
 		return ERR_NOT_FOUND;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	if (n <= 0)
+	if (n < 0)
 		return ERR_NOT_FOUND;
 	text[n] = '\0';
-	return store_parse_facts(text, f) ? 0 : ERR_NOT_FOUND;
+	return store_parse_facts(text, f) ? 0 : ERR_BAD_FORMAT;
 }

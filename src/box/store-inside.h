@@ -42,7 +42,7 @@ void store_count(const struct store *s);
 void store_name(char out[STORE_NAME_LEN], char kind, const uint8_t *p, size_t len);
 /* What the disk or its quota has no room for, and all else. */
 int store_errno(void);
-/* 0 and f but its id, or ERR_NOT_FOUND. */
+/* 0 and f but its id; ERR_NOT_FOUND; ERR_BAD_FORMAT: what is there are no facts. */
 int store_read_facts(const struct store *s, const char *name, struct store_file *f) MUSTCHECK;
 /* A content that one name is left of is nobody's. */
 void store_drop_content(struct store *s, const char *content, uint64_t size);

@@ -98,6 +98,19 @@ static void sweep_upload(struct store *s, const char *name, uint64_t now)
 		(void)unlinkat(s->dir, name, 0);
 }
 
+/* What is damaged is nobody's: without it what it was about is an orphan, or fetched anew. */
+static void sweep_facts(struct store *s, const char *name, uint64_t now)
+{
+	struct store_file f;
+	struct stat st;
+	int rc = store_read_facts(s, name, &f);
+
+	if (!rc && f.expires <= now)
+		remove_upload(s, name, &f, now);
+	else if (rc == ERR_BAD_FORMAT && is_old(s, name, now, &st))
+		(void)unlinkat(s->dir, name, 0);
+}
+
 static void sweep_content(struct store *s, const char *name, uint64_t now)
 {
 	struct stat st;
@@ -124,8 +137,6 @@ static void sweep_thumbnail(struct store *s, const char *name, uint64_t now)
 
 static void sweep_entry(struct store *s, const char *name, uint64_t now)
 {
-	struct store_file f;
-
 	if (strlen(name) >= STORE_NAME_LEN || name[0] == '\0' || name[1] != '-')
 		return;
 	if (name[0] == 't')
@@ -136,8 +147,8 @@ static void sweep_entry(struct store *s, const char *name, uint64_t now)
 		sweep_content(s, name, now);
 	else if (name[0] == 'p')
 		sweep_thumbnail(s, name, now);
-	else if (name[0] == 'm' && store_read_facts(s, name, &f) == 0 && f.expires <= now)
-		remove_upload(s, name, &f, now);
+	else if (name[0] == 'm')
+		sweep_facts(s, name, now);
 	else if (name[0] == 'g' || name[0] == 'q')
 		sweep_gone(s, name, now);
 }

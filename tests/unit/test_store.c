@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "box/store.h"
@@ -257,6 +258,36 @@ static void expiry_and_what_a_crash_leaves(void **state UNUSED)
 	s = open_store(NOW);
 	assert_false(holds(s, 4, ""));
 	assert_int_equal(store_files(s), 1);
+	store_close(&s);
+	assert_int_equal(names('m'), 2);
+}
+
+/* Facts that were damaged go when they are old, and then what they were about. */
+static void damaged_facts(void **state UNUSED)
+{
+	static const char *const bad[] = { "", "x", "inset-upload 1\n" };
+	struct store *s = open_store(NOW);
+	uint64_t later = (uint64_t)time(NULL) + 7200;
+	struct store_file f;
+	char path[128];
+	size_t i;
+	int fd;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_int_equal(upload(s, 1, "one", &f), 0);
+		snprintf(path, sizeof(path), "%s/m-01000000000000000000000000000000", folder);
+		fd = open(path, O_TRUNC | O_WRONLY | O_CLOEXEC);
+		assert_int_equal(write(fd, bad[i], strlen(bad[i])), strlen(bad[i]));
+		close(fd);
+		while (!store_sweep(s, NOW))
+			;
+		assert_int_equal(names('m') + names('u') + names('b'), 3);
+		for (int times = 0; times < 3; times++)
+			while (!store_sweep(s, later))
+				;
+		assert_int_equal(names('m') + names('u') + names('b'), 0);
+		assert_int_equal(store_bytes(s), 0);
+	}
 	store_close(&s);
 }
 
@@ -695,6 +726,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(same_and_other_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(expiry_and_what_a_crash_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(damaged_facts, setup, teardown),
 		cmocka_unit_test_setup_teardown(every_call_fails_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_generations, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_least_recently_used_makes_room, setup,
