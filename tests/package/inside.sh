@@ -6,7 +6,9 @@
 # captured sessions, pictures from a server of its own, and a verdict.
 set -eu
 conf=/etc/inset/inset.conf
+# cgroup v2; where the controllers are v1 (boot.sh), systemd's own hierarchy.
 group=/sys/fs/cgroup/system.slice/inset.service
+[ -d /sys/fs/cgroup/system.slice ] || group=/sys/fs/cgroup/systemd/system.slice/inset.service
 sessions=${SESSIONS:-50}
 
 fail() {
@@ -105,6 +107,44 @@ step_reloads() {
 
 step_relays() {
 	play
+}
+
+# limit NAME-OF-V2 FOLDER-OF-V1 NAME-OF-V1: what the kernel has.
+limit() {
+	cat "/sys/fs/cgroup/system.slice/inset.service/$1" 2>/dev/null || cat "/sys/fs/cgroup/$2/system.slice/inset.service/$3"
+}
+
+# The limits of the unit are the kernel's, leave room, and where one is reached messages go on.
+step_limited() {
+	configure
+	systemctl restart inset.service
+	until_so formats
+	most=$(systemctl show -p MemoryMax --value inset.service)
+	tasks=$(systemctl show -p TasksMax --value inset.service)
+	total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	[ "$most" -le $((total * 768)) ] && [ "$most" -gt $((total * 700)) ] || fail "MemoryMax $most of $total KiB"
+	[ "$tasks" = 512 ] || fail "TasksMax $tasks"
+	[ "$(limit memory.max memory memory.limit_in_bytes)" = "$most" ] || fail "the kernel does not limit memory"
+	[ "$(limit pids.max pids pids.max)" = "$tasks" ] || fail "the kernel does not limit tasks"
+	play
+	peak=$(limit memory.peak memory memory.max_usage_in_bytes)
+	now=$(limit pids.current pids pids.current)
+	echo "figures: memory at most $((peak >> 20)) of $((most >> 20)) MiB; tasks: $now of $tasks"
+	[ "$peak" -lt $((most / 4)) ] && [ "$now" -lt $((tasks / 4)) ] || fail "too near"
+	! limit pids.events pids pids.events | grep -q 'max [1-9]' || fail "a task was refused"
+	# No decoder can be started: no thumbnails, and no message that is late or lost.
+	systemctl set-property --runtime inset.service TasksMax=1
+	insetctl cache flush
+	play 127.0.0.1:5322 4 "$sessions" any
+	limit pids.events pids pids.events | grep -q 'max [1-9]' || fail "no task was refused"
+	systemctl set-property --runtime inset.service TasksMax=512
+	until_so formats
+	insetctl cache flush
+	until_so play
+	systemctl show -p NRestarts inset.service | grep -q 'NRestarts=0' || fail "it was restarted"
+	systemctl revert inset.service
+	systemctl restart inset.service
+	until_so formats
 }
 
 # A process that hangs is noticed: SIGSTOP of the master, WatchdogSec made short.

@@ -20,8 +20,7 @@ passed=0 failed=0
 clean_up() {
 	# unshare leaves SIGTERM to its child; boot.sh sees to it that all ends with it.
 	[ -z "$booted" ] || { kill -KILL "$booted"; wait "$booted"; } 2>/dev/null || :
-	unshare --mount sh -c 'mount --make-rprivate / && mount -t cgroup2 cgroup2 "$0" &&
-		find "$0/inset-package" -depth -type d -exec rmdir {} \;' "$work/group" 2>/dev/null || :
+	sh "$here/boot.sh" --end "$work/group" || :
 	rm -rf --one-file-system "$work"
 }
 mkdir "$work/group"
@@ -29,13 +28,14 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# ok NAME COMMAND...: one result; what the command says only when it fails.
+# ok NAME COMMAND...: one result; what the command says only when it fails, and figures.
 ok() {
 	name=$1
 	shift
 	if "$@" >"$work/out" 2>&1; then
 		passed=$((passed + 1))
 		printf 'ok %d - %s\n' $((passed + failed)) "$name"
+		sed -n 's/^figures: /# /p' "$work/out"
 	else
 		failed=$((failed + 1))
 		printf 'not ok %d - %s\n' $((passed + failed)) "$name"
@@ -134,7 +134,7 @@ for i in $(seq 300); do
 done
 [ -n "$system" ] || { cat "$work/boot.log"; exit 1; }
 
-for step in starts confined reloads relays watched activated restarts upgrades own_users; do
+for step in starts confined reloads relays limited watched activated restarts upgrades own_users; do
 	ok "with systemd: $step" in_system sh /root/inside.sh "$step"
 done
 ok "with systemd: is removed" in_system apt-get -q remove -y inset

@@ -20,7 +20,7 @@ trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || :; rm -rf --one-file-system 
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-steps=${STEPS:-starts confined reloads relays activated restarts own_users}
+steps=${STEPS:-starts confined reloads relays limited activated restarts own_users}
 
 [ -f "$top/build/package/inset.deb" ] || [ -n "$(ls "$top"/build/package/inset_*.deb 2>/dev/null)" ] || "$top/quickstart" package
 mkdir "$root"
