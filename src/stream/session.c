@@ -200,8 +200,10 @@ void session_begin_closing(struct session *s, const char *reason)
 	for (side = SESSION_CLIENT; side <= SESSION_SERVER; side++) {
 		struct leg *leg = &s->leg[side];
 
-		if (leg->connecting)
+		/* Before it can speak there is nothing to flush, and no news of it would fit. */
+		if (leg->connecting || leg->securing)
 			leg_close(leg);
+		leg->peeks = false;
 		leg_set_read(leg, true);
 		leg_shutdown(leg);
 	}

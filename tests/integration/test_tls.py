@@ -318,6 +318,28 @@ def test_slow_handshake(starttls):
 
 # --- features ------------------------------------------------------------------------------
 
+def test_handshake_that_ends_when_it_is_too_late(starttls, authority, upstream):
+    """The last message of a handshake comes when its time is over: nothing but this connection ends."""
+    proxies = starttls.role('proxy')
+    peer = connect(starttls.port)
+    say_starttls(peer)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context_of(authority).wrap_bio(incoming, outgoing, server_hostname='localhost')
+    while True:
+        try:
+            tls.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            peer.send(outgoing.read())
+            incoming.write(peer.sock.recv(65536))
+    assert peer.rest() == b''
+    with contextlib.suppress(OSError):
+        peer.send(outgoing.read())                  # Finished, in TLS 1.3
+        assert peer.rest() == b''
+    SecureSession(starttls, authority, upstream)
+    assert starttls.role('proxy') == proxies
+
+
 def test_starttls_of_the_server_is_cut(secured, authority, upstream):
     offered = ("<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
                "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"

@@ -539,6 +539,31 @@ static void test_timeouts(void **state)
 	expect_eof(t.server);
 }
 
+/* What follows a balancer's header that did not come in time is read, up to the end. */
+static void test_timeout_of_an_announcement(void **state)
+{
+	struct conf_listen *l = &t.conf->listens[0];
+	struct list *closing;
+	struct leg *leg;
+
+	(void)state;
+	l->proxy_accept = CONF_PROXY_ANY;
+	l->proxy_from.v = calloc(1, sizeof(*l->proxy_from.v));
+	assert_non_null(l->proxy_from.v);
+	l->proxy_from.v[l->proxy_from.n++] = strdup("127.0.0.0/8");
+	dial();
+	say(t.client, "PROXY TCP4");
+	expect_nothing(t.client);
+	set_time(clock_now() + t.conf->limits.handshake_timeout);
+	closing = list_first(&t.pool->state[SESSION_CLOSING]);
+	BUG_ON(!closing);
+	leg = &CONTAINER_OF(closing, struct session, link)->leg[SESSION_CLIENT];
+	assert_false(leg->peeks); /* the loop would come back for the same bytes for ever */
+	say(t.client, " 192.0.2.1");
+	assert_int_equal(shutdown(t.client, SHUT_WR), 0);
+	expect_sessions(0);
+}
+
 /* --- jobs -------------------------------------------------------------------------------- */
 
 static uint64_t expect_job(void)
@@ -719,6 +744,7 @@ int main(void)
 		TEST(test_violation_before_the_servers_header),
 		TEST(test_upstream_unreachable),
 		TEST(test_timeouts),
+		TEST(test_timeout_of_an_announcement),
 		TEST(test_jobs),
 		TEST(test_deadline_cancels),
 		TEST(test_media_gone),
