@@ -106,12 +106,12 @@ void session_end(struct session *s, const char *reason)
 		return;
 	if (!s->reason)
 		s->reason = reason;
-	leg_close(client);
-	leg_close(server);
 	for (dir = LANE_C2S; dir <= LANE_S2C; dir++) {
-		lane_release(&s->lanes.lane[dir]);
+		lane_release(&s->lanes.lane[dir]); /* as far as the sockets take it */
 		pool_note_deadline(s->pool, &s->held[dir], 0);
 	}
+	leg_close(client);
+	leg_close(server);
 	session_set_state(s, SESSION_CLOSED);
 	counter_inc(s->outcome);
 	session_log_end(s);
@@ -403,6 +403,21 @@ static void session_on_eof(struct session *s, int side)
 
 /* --- legs ------------------------------------------------------------------------------ */
 
+/*
+ * What a peer said before it broke off is on its way, not lost: without us the other one would
+ * have it. False if all of it has left.
+ */
+static bool session_deliver(struct session *s, const struct leg *leg, const char *reason)
+{
+	struct lane *lane = &s->lanes.lane[leg->side];
+
+	if (!session_relays(s) || (lane_is_drained(lane) && !leg_backlog(&s->leg[!leg->side])))
+		return false;
+	lane_release(lane);
+	session_begin_closing(s, reason);
+	return true;
+}
+
 static void session_on_broken(struct session *s, struct leg *leg, const struct leg_news *news)
 {
 	const char *why = news->why ? news->why : strerror(news->err);
@@ -423,7 +438,9 @@ static void session_on_broken(struct session *s, struct leg *leg, const struct l
 		return;
 	}
 	s->outcome = METRIC_SESSIONS_FAILED;
-	session_end(s, leg->side == SESSION_CLIENT ? "client broke off" : "server broke off");
+	why = leg->side == SESSION_CLIENT ? "client broke off" : "server broke off";
+	if (!session_deliver(s, leg, why))
+		session_end(s, why);
 }
 
 static void session_on_corrupt(struct session *s, const struct leg *leg, int err)

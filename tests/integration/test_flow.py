@@ -55,20 +55,49 @@ def test_reset_ends_the_session(inset, upstream, side):
     session.close()
 
 
-def test_client_vanishes_while_its_message_is_held(inset, upstream, media):
-    session = Session(inset.port, upstream)
+@pytest.mark.parametrize('sender', ['client', 'server'])
+def test_peer_vanishes_while_its_message_is_held(start, upstream, media, sender):
+    """What it had said goes on as it came: without inset the other one would have it."""
+    daemon = start({'listen.main.directions': ['c2s', 's2c']})
+    session = Session(daemon.port, upstream)
+    gone, other = session.client, session.server
+    if sender == 'server':
+        gone, other = other, gone
     url, serve = media.gate(pictures.png(seed=31))
     media.forget()
-    session.client.send(picture(url))
+    stanza = picture(url)
+    gone.send(stanza + b'<presence/>')
     assert media.asked.wait(30)
-    session.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-    session.client.close()
+    gone.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    gone.close()
+    assert other.rest() == stanza + b'<presence/>'
     serve.set()
-    session.server.rest()
     session.close()
-    again = Session(inset.port, upstream)
+    again = Session(daemon.port, upstream)
     again.c2s('<presence/>')
     again.close()
+
+
+def test_client_that_does_not_wait_for_an_answer(inset, upstream, media):
+    """A script says what it has to say, ends the stream and is gone; the server's answer resets it."""
+    session = Session(inset.port, upstream)
+    url, serve = media.gate(pictures.png(seed=32))
+    media.forget()
+    stanza = picture(url)
+    session.client.send(stanza + b'</stream:stream>')
+    assert media.asked.wait(30)
+    session.client.close()
+    while True:                                 # until inset has heard of the reset
+        try:
+            session.server.send(b'<presence/>')
+            if not session.server.silent():
+                break
+        except ConnectionError:
+            break
+        time.sleep(0.02)
+    assert session.server.rest() == stanza + b'</stream:stream>'
+    serve.set()
+    session.close()
 
 
 def proxy_memory(daemon):
