@@ -3,7 +3,7 @@
  * test_session - whole sessions on loopback sockets, with a fake chain and a fake media
  * process.
  *
- * Covers session.c, leg.c, pool.c, jobs.c and listener.c. What a lane does with its bytes is
+ * Covers session*.c, leg.c, pool.c, jobs.c and listener.c. What a lane does with its bytes is
  * test_lane's; real servers, clients and processes are the integration tests'.
  */
 #include "config.h"
