@@ -2,9 +2,8 @@
 /*
  * trace - captured sessions in memory, cut into units, ready to be played under other names.
  *
- * A unit is what the framer makes of it, white space before it included, so that both ends of a
- * replay cut the same bytes in the same places. Each knows the places where a clone's name goes
- * in and where a URL's origin is replaced; trace_print() makes the bytes of one clone.
+ * Each unit knows the places where a clone's name goes in and where a URL's origin is replaced;
+ * trace_print() makes the bytes of one clone.
  */
 #pragma once
 
@@ -12,10 +11,7 @@
 
 #include "base/buf.h"
 #include "base/capture.h"
-#include "xmpp/framer.h"
-#include "xmpp/unit.h"
-
-#define TRACE_UNIT_MAX (16u * 1024 * 1024)
+#include "replay/trace-cut.h"
 
 enum trace_mark_kind {
 	TRACE_CLONE, /* the clone's suffix goes in here */
@@ -92,26 +88,11 @@ void trace_init(struct trace *t, uint64_t max_bytes);
 void trace_fini(struct trace *t);
 /* Adds a file: 0, or a negative code and msg. */
 int trace_load(struct trace *t, const char *path, struct err_msg *msg) MUSTCHECK;
-/* When all files are there: names, marks. 0 or ERR_NOMEM. */
+/* No more of this session will be read. */
+void trace_session_end(struct trace_session *s);
+/* When all files are there: names, marks (trace-marks.c). 0 or ERR_NOMEM. */
 int trace_prepare(struct trace *t) MUSTCHECK;
 
 /* The unit as this clone (0: the original) says it, URLs at this origin (NULL: as they are). */
 int trace_print(const struct trace_unit *u, unsigned clone, const char *origin,
 		struct buf *out) MUSTCHECK;
-
-/* --- cutting a stream into units, here and at both ends of a replay ------------------------- */
-
-struct trace_cut {
-	struct framer framer;
-	struct nsctx *ctx;
-	struct buf pending; /* of the unit in progress */
-	bool s2c;
-};
-
-typedef int (*trace_unit_fn)(void *ctx, const uint8_t *p, size_t len, enum unit_kind kind);
-
-void trace_cut_init(struct trace_cut *c, bool s2c);
-void trace_cut_fini(struct trace_cut *c);
-/* Calls fn for each unit that ends. 0, a violation, ERR_NOMEM, or what fn returned. */
-int trace_cut_feed(struct trace_cut *c, struct trace_cut *other, const uint8_t *p, size_t len,
-		   trace_unit_fn fn, void *ctx) MUSTCHECK;
