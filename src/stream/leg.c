@@ -21,6 +21,9 @@
 /* Compressed bytes that are read at a time. */
 #define ZIP_READ (16 * 1024)
 
+/* Reads of what a broken connection still has: more than a socket's buffer holds by default. */
+#define LAST_READS 32
+
 /* Bytes that one TLS record carries. */
 #define TLS_RECORD (16 * 1024)
 
@@ -219,6 +222,32 @@ static ssize_t leg_sendv(struct leg *leg, const struct iovec *v, int n)
 
 /* --- events ------------------------------------------------------------------------------ */
 
+/*
+ * A write has failed. What the peer said before it went may still be there to be read; whoever
+ * hears of it may close the leg.
+ */
+static void leg_on_broken(struct leg *leg, int err)
+{
+	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
+	bool talks = !leg->connecting && !leg->securing && !leg->peeks;
+	int bad = 0, i;
+	ssize_t n;
+
+	leg->error = err; /* nothing more is written */
+	for (i = 0; talks && i < LAST_READS && leg->wants_read && !leg->eof; i++) {
+		n = leg_receive(leg, &bad);
+		if (n <= 0)
+			break;
+		leg->received += (size_t)n;
+		news.len = (size_t)n;
+		leg->env->fn(leg, &news);
+		if (leg->fd == -1)
+			return;
+	}
+	leg->error = 0;
+	leg_tell(leg, LEG_ERROR, err);
+}
+
 static void leg_on_read(struct leg *leg)
 {
 	struct leg_news news = { .event = LEG_DATA, .p = leg->env->read_buffer };
@@ -277,7 +306,7 @@ static void leg_on_write(struct leg *leg)
 
 		if (n == -1) {
 			if (errno != EAGAIN && errno != EINTR)
-				leg_tell(leg, LEG_ERROR, errno);
+				leg_on_broken(leg, errno);
 			return;
 		}
 		leg->out_at += (size_t)n;
@@ -335,10 +364,7 @@ static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 
 	clock_begin_turn();
 	if (leg->error) {
-		int err = leg->error;
-
-		leg->error = 0;
-		leg_tell(leg, LEG_ERROR, err);
+		leg_on_broken(leg, leg->error);
 		return;
 	}
 	if (leg->connecting) {

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -433,6 +434,34 @@ static void test_reset_ends_the_session(void **state)
 	expect_eof(t.client);
 }
 
+/* What a peer had said is still read when it is a write to it that finds out that it has gone. */
+static void test_last_words(void **state)
+{
+	static const char words[] = "<message><body>last words</body></message>";
+	struct linger linger = { .l_onoff = 1 };
+	char bulk[8000] = "<presence><status>"; /* nobody waits for its end */
+	int i, on = 1, *from, *to;
+
+	(void)state;
+	memset(bulk + strlen(bulk), 'x', sizeof(bulk) - 1 - strlen(bulk));
+	for (i = 0; i < 2; i++) {
+		t.client = t.server = -1;
+		login();
+		from = i ? &t.server : &t.client;
+		to = i ? &t.client : &t.server;
+		setsockopt(*from, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		say(*to, bulk); /* its event comes first */
+		say(*from, words);
+		setsockopt(*from, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		close(*from);
+		*from = -1;
+		expect(*to, words);
+		close(*to);
+		*to = -1;
+		expect_sessions(0);
+	}
+}
+
 /* --- errors ------------------------------------------------------------------------------ */
 
 static void test_client_violation(void **state)
@@ -738,6 +767,7 @@ int main(void)
 		TEST(test_bulk_both_ways),
 		TEST(test_peer_that_takes_nothing),
 		TEST(test_reset_ends_the_session),
+		TEST(test_last_words),
 		TEST(test_client_violation),
 		TEST(test_violation_inside_a_stanza),
 		TEST(test_server_violation),
