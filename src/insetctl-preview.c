@@ -342,13 +342,16 @@ static void print_picture(FILE *to, const char *name, const json_t *o)
 
 static void print_times(FILE *to, json_t *times)
 {
+	bool more = false;
 	const char *name;
 	json_t *v;
 
 	fprintf(to, "%-10s", "time");
 	json_object_foreach(times, name, v)
 	{
-		fprintf(to, " %s %.1f ms", name, (double)json_integer_value(v) / 1000);
+		fprintf(to, "%s %s %.1f ms", more ? "," : "", name,
+			(double)json_integer_value(v) / 1000);
+		more = true;
 	}
 	fprintf(to, "\n");
 }

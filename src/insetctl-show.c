@@ -228,9 +228,11 @@ static void print_cache(const json_t *root)
 	print_rate("known failures", negative, all);
 	print_rate("joined a fetch", joined, all);
 	print_rate("misses", misses, all);
-	printf("\nshared cache %s: %lld hits, %lld misses, %lld failures\n",
-	       text_of(root, "shared"), number_of(root, "shared-hits"),
-	       number_of(root, "shared-misses"), number_of(root, "shared-failures"));
+	printf("\nshared cache %s", text_of(root, "shared"));
+	if (strcmp(text_of(root, "shared"), "off") != 0)
+		printf(": %lld hits, %lld misses, %lld failures", number_of(root, "shared-hits"),
+		       number_of(root, "shared-misses"), number_of(root, "shared-failures"));
+	printf("\n");
 	json_array_foreach(json_object_get(root, "hosts"), i, o)
 	{
 		print_age((number_of(o, "open-ms") + 999) / 1000, age);

@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,9 +43,19 @@ const struct command_row command_rows[] = {
 #undef COMMAND
 };
 
-static int usage(const char *what)
+/* what: NULL: getopt has said it. */
+static int PRINTF_LIKE(1, 2) usage(const char *what, ...)
 {
-	fprintf(stderr, "insetctl: %s\nTry 'insetctl --help'.\n", what);
+	va_list args;
+
+	if (what) {
+		fprintf(stderr, "insetctl: ");
+		va_start(args, what);
+		vfprintf(stderr, what, args);
+		va_end(args);
+		fprintf(stderr, "\n");
+	}
+	fprintf(stderr, "Try 'insetctl --help'.\n");
 	return EXIT_USAGE;
 }
 
@@ -216,16 +227,13 @@ static int find_command(int n, char **v, int *used_out)
 
 static int check_options(const bool given[OPTION_COUNT], const char *words)
 {
-	char text[128];
 	int i;
 
 	for (i = 0; i < OPTION_COUNT; i++) {
 		if (!given[i] || !option_rows[i].commands[0] ||
 		    is_for(option_rows[i].commands, words))
 			continue;
-		snprintf(text, sizeof(text), "--%s is for %s", option_rows[i].name,
-			 option_rows[i].commands);
-		return usage(text);
+		return usage("--%s is for %s", option_rows[i].name, option_rows[i].commands);
 	}
 	return 0;
 }
@@ -238,11 +246,15 @@ static int run(struct ctl *c, int n, char **v, const bool given[OPTION_COUNT])
 		return usage("no command");
 	command = find_command(n, v, &used);
 	if (command == -1)
-		return usage("no such command");
+		return usage("no such command as \"%.64s\"", v[0]);
 	n -= used;
 	if (n < command_rows[command].min || n > command_rows[command].max)
-		return usage(n < command_rows[command].min ? "an argument is missing"
-							   : "too many arguments");
+		return usage("%s: %s%s%s",
+			     n < command_rows[command].min ? "an argument is missing"
+							   : "too many arguments",
+			     command_rows[command].words,
+			     command_rows[command].arguments[0] ? " " : "",
+			     command_rows[command].arguments);
 	code = check_options(given, command_rows[command].words);
 	if (code)
 		return code;
@@ -275,8 +287,12 @@ int main(int argc, char **argv)
 			printf("insetctl (inset) %s\n", PACKAGE_VERSION);
 			return 0;
 		}
-		if (id == -1 || !take_option(&c, (enum option_id)id, optarg))
-			return usage("wrong option");
+		if (id == -1)
+			return usage(NULL);
+		if (!take_option(&c, (enum option_id)id, optarg))
+			return usage("\"%.64s\" is wrong for --%s %s: %s", optarg,
+				     option_rows[id].name, option_rows[id].value,
+				     option_rows[id].text);
 		given[id] = true;
 	}
 	return run(&c, argc - optind, argv + optind, given);

@@ -117,6 +117,10 @@ def test_wrong_arguments(inset):
                  ('sessions', '--limit', '5x'), ('sessions', '--order', 'size'), ('status', '--limit', '5'), ('log',),
                  ('cache', 'purge'), ('cache', 'flush', 'x'), ('cache', 'nonsense'), ('status', '-c', 'x')):
         assert inset.ctl(*args).returncode == 2, args
+    for args, why in ((('burn',), 'no such command as "burn"'), (('cache', 'purge'), 'an argument is missing: cache purge URL'),
+                      (('status', 'x'), 'too many arguments: status\n'), (('sessions', '--limit', '0'), '"0" is wrong for --limit N'),
+                      (('sessions', '--order', 'size'), 'age|bytes|held'), (('status', '--limit', '5'), '--limit is for sessions')):
+        assert why in inset.ctl(*args).stderr, args
     for args in (('log', 'loud'), ('trace', '')):
         done = inset.ctl(*args)
         assert done.returncode == 1 and 'refused' in done.stderr, args
