@@ -94,7 +94,7 @@ static void check_tls(struct reading *r, struct conf_listen *l)
 static void check_listen(struct reading *r, struct conf *c, size_t at)
 {
 	struct conf_listen *l = &c->listens[at];
-	char path[PATH_LEN], what[128];
+	char path[PATH_LEN], what[256];
 
 	snprintf(path, sizeof(path), "listen.%s.upstream", l->name);
 	if (l->upstream[0] == '\0' && !reading_is_given(r, path))
@@ -105,7 +105,7 @@ static void check_listen(struct reading *r, struct conf *c, size_t at)
 	check_binds(r, c, at, path);
 	snprintf(path, sizeof(path), "listen.%s.profile", l->name);
 	if (!l->profile_ref) {
-		snprintf(what, sizeof(what), "\"%.64s\": no such profile", l->profile);
+		reading_no_profile(c, l->profile, what, sizeof(what));
 		reading_problem_with(r, path, what);
 		l->profile_ref =
 			&c->profiles[0]; /* only so that the filters can be judged as well */

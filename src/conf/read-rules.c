@@ -185,6 +185,17 @@ static bool profile_exists(const struct conf *c, const char *name)
 	return false;
 }
 
+void reading_no_profile(const struct conf *c, const char *name, char *what, size_t size)
+{
+	size_t i, len;
+
+	snprintf(what, size, "\"%.64s\": no such profile; there are:", name);
+	for (i = 0; i < c->profiles_n; i++) {
+		len = strlen(what);
+		snprintf(what + len, size - len, " %s", c->profiles[i].name);
+	}
+}
+
 /* One of the settings that every rule has; false: it is a condition. */
 static bool read_common(struct reading *r, struct conf_rule *rule, const config_setting_t *s,
 			const char *where)
@@ -315,13 +326,13 @@ void reading_check_rules(struct reading *r)
 	for (i = 0; i < r->conf->rules_n; i++) {
 		const char *profile = r->conf->rules[i].profile;
 		const config_setting_t *s = rule_setting(r, (int)i, -1, -1);
-		char where[PATH_LEN];
+		char where[PATH_LEN], what[256];
 
 		if (!profile[0] || profile_exists(r->conf, profile))
 			continue;
 		snprintf(where, sizeof(where), "rules[%zu].profile", i);
-		reading_problem(r, config_setting_get_member(s, "profile"), where,
-				"\"%.64s\": no such profile", profile);
+		reading_no_profile(r->conf, profile, what, sizeof(what));
+		reading_problem(r, config_setting_get_member(s, "profile"), where, "%s", what);
 	}
 	if (r->src->check_rules && r->src->check_rules(r->conf, rules_say, r) == ERR_NOMEM)
 		r->nomem = true;

@@ -32,6 +32,8 @@ void reading_problem_at(struct reading *r, const char *where, const char *what);
  * goes on with a warning. True: it is there.
  */
 bool reading_took(struct reading *r, const char *path, int rc, const struct err_msg *msg);
+/* What to say of a profile that does not exist; those that do are named as far as they fit. */
+void reading_no_profile(const struct conf *c, const char *name, char *what, size_t size);
 
 /* There is no memory: what has been read is of no use. */
 void reading_no_memory(struct reading *r);

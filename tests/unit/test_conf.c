@@ -496,7 +496,7 @@ static void every_kind_of_mistake_has_its_line(void **state UNUSED)
 	assert_problem(LISTENER "limits = { write-low = \"256KiB\" }\n", 2, "less than write-high");
 	assert_problem("listen = { a = {\n bind = \"127.0.0.1:1\"\n upstream = \"127.0.0.1:2\"\n "
 		       "profile = \"no\" } }\n",
-		       4, "no such profile");
+		       4, "\"no\": no such profile; there are: default classic");
 	assert_problem("listen = {\n a = {\n bind = \"127.0.0.1:1\" } }\n", 2, "upstream: missing");
 	assert_problem("listen = {\n a = {\n upstream = \"127.0.0.1:1\" } }\n", 2, "bind: missing");
 	assert_problem(LISTENER "cache = { memory = 5000000000 }\n", 2, "over 2147483647");
