@@ -46,7 +46,8 @@ static const char usage[] =
 	"  --picture-size WxH     of those (640x480)\n"
 	"  --faults LIST          of it, in percent of URLs: slow=5,endless=5,truncated=5,404=5,\n"
 	"                         redirect=5,type=5\n"
-	"  --json FILE            the report; --html FILE: as a page\n"
+	"  --json FILE            where the report is written\n"
+	"  --html FILE            ... as a page\n"
 	"  --progress, --quiet    a line a second on standard error (when it is a terminal)\n";
 
 enum option_id {
@@ -187,6 +188,15 @@ static bool parse_speed(const char *s, double *out)
 	return strcmp(s, "max") == 0 || parse_number(s, 1e-3, 1e6, out);
 }
 
+/* A forgotten name must not cost a capture. */
+static bool parse_report(const char *value, const char **file_out)
+{
+	size_t len = strlen(value);
+
+	*file_out = value;
+	return len < 3 || strcmp(value + len - 3, ".gz") != 0;
+}
+
 static bool play_option(struct play *p, int id, const char *value)
 {
 	struct player_config *c = &p->config;
@@ -231,11 +241,9 @@ static bool play_option(struct play *p, int id, const char *value)
 	case OPT_FAULTS:
 		return media_parse_faults(&c->media, value, &msg) == 0;
 	case OPT_JSON:
-		p->json = value;
-		return true;
+		return parse_report(value, &p->json);
 	case OPT_HTML:
-		p->html = value;
-		return true;
+		return parse_report(value, &p->html);
 	case OPT_PROGRESS:
 		c->progress = true;
 		return true;
@@ -367,13 +375,16 @@ static int cmd_play(int argc, char **argv)
 				      .ramp_us = -1,
 				      .timeout_us = 30000000,
 				      .progress = isatty(STDERR_FILENO) } };
-	int id;
+	char what[64];
+	int id, at = 0;
 
-	while ((id = getopt_long(argc, argv, "", play_options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, "", play_options, &at)) != -1) {
 		if (id == '?')
 			return EXIT_USAGE;
-		if (!play_option(&p, id, optarg))
-			return bad_usage("not a value for this option", optarg);
+		if (play_option(&p, id, optarg))
+			continue;
+		snprintf(what, sizeof(what), "not a value for --%s", play_options[at].name);
+		return bad_usage(what, optarg);
 	}
 	if (!p.config.connect_len || !p.config.listen_len)
 		return bad_usage("play: --connect and --listen are needed", NULL);

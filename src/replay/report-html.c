@@ -20,18 +20,27 @@
 #define TOP    12
 #define POINTS 400 /* drawn of a series */
 
-static const char *const colors[] = { "#1f6fb4", "#d9730d" };
+static const char *const colors[] = { "#2f7fc4", "#d9730d" };
 
 static const char page_head[] =
 	"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
 	"<title>inset-replay</title>\n<style>\n"
-	"body{font:14px/1.45 sans-serif;margin:2em auto;max-width:900px;color:#222}\n"
+	":root{color-scheme:light dark;--ground:#fff;--ink:#222;--soft:#555;--grid:#ddd;"
+	"--code:#f4f4f4;--clean:#15803d;--different:#b91c1c}\n"
+	"@media(prefers-color-scheme:dark){:root{--ground:#161b1e;--ink:#e3e9ec;--soft:#9eacb4;"
+	"--grid:#313b41;--code:#20272b;--clean:#6fcf97;--different:#f08aa0}}\n"
+	"body{font:14px/1.45 sans-serif;margin:0 auto;padding:2em 1em;max-width:900px;"
+	"background:var(--ground);color:var(--ink)}\n"
 	"h1{font-size:1.5em}h2{font-size:1.15em;margin:1.6em 0 .3em}\n"
 	"table{border-collapse:collapse}td,th{padding:.15em .9em .15em 0;text-align:right}\n"
 	"td:first-child,th:first-child{text-align:left}\n"
-	"pre{background:#f4f4f4;padding:.7em;white-space:pre-wrap;word-break:break-all}\n"
-	"svg{display:block;max-width:100%}svg text{font:11px sans-serif;fill:#555}\n"
-	".clean{color:#15803d}.different{color:#b91c1c}.key{display:inline-block;width:1.1em;"
+	"td{font-variant-numeric:tabular-nums}\n"
+	"pre{background:var(--code);padding:.7em;white-space:pre-wrap;word-break:break-all}\n"
+	"svg{display:block;max-width:100%;height:auto}svg line{stroke:var(--grid)}"
+	"svg text{font:11px sans-serif;fill:var(--soft)}\n"
+	".clean{color:var(--clean)}.different{color:var(--different)}"
+	".key{display:inline-block;width:1.1em;"
 	"height:.7em;margin:0 .4em 0 1em}\n</style></head><body>\n";
 
 struct page {
@@ -97,7 +106,7 @@ static double plot_y(const struct plot *p, double y)
 static void plot_rule(const struct plot *p, double y, const char *label)
 {
 	fprintf(p->f,
-		"<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>"
+		"<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\"/>"
 		"<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
 		LEFT, plot_y(p, y), WIDTH - 10, plot_y(p, y), LEFT - 6, plot_y(p, y) + 4, label);
 }
@@ -127,6 +136,18 @@ static void plot_tick(const struct plot *p, double x, const char *label)
 {
 	fprintf(p->f, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", plot_x(p, x),
 		HEIGHT - BOTTOM + 18, label);
+}
+
+/* The next number whose quarters are round. */
+static double round_up(double y)
+{
+	static const double steps[] = { 1, 2, 4, 6, 8, 10 };
+	double power = pow(10, floor(log10(y)));
+	size_t i = 0;
+
+	while (i + 1 < ARRAY_SIZE(steps) && steps[i] * power < y)
+		i++;
+	return steps[i] * power;
 }
 
 static void plot_seconds(const struct plot *p)
@@ -235,6 +256,7 @@ static void plot_series(const struct page *g, size_t column, double scale, bool 
 	}
 	if (p.y_max <= 0)
 		return;
+	p.y_max = round_up(p.y_max);
 	fprintf(g->f, "<h2>%s</h2>\n", title);
 	plot_begin(&p, title, unit);
 	plot_seconds(&p);

@@ -252,6 +252,10 @@ def test_files_that_are_none(tmp_path):
         assert replay(command).returncode == 2
     assert replay('burn').returncode == 2
     assert replay('play', '--connect', 'x', bad).returncode == 2
+    # A forgotten file name: the report is not written over the first capture.
+    for option in ('--json', '--html'):
+        answer = replay('play', '--connect', '127.0.0.1:9', '--listen', '127.0.0.1:9', option, bad, bad)
+        assert answer.returncode == 2 and option in answer.stderr and bad.read_bytes() == b'nothing'
 
 
 def test_samples_are_sound():
