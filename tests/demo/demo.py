@@ -43,7 +43,7 @@ def show(title, stanza, new=b''):
     print(f'\n{BOLD}{title}{PLAIN} ({len(stanza)} bytes{new and f", {len(new)} of them new" or ""})')
     for child in re.sub(r'(<(?:body|x|data|active|request|stanza-id|file-sharing|fallback)\b)', r'\n\1', text).split('\n'):
         colour = GREEN if child.startswith(('<data', '<file-sharing', '<fallback')) else DIM
-        print('\n'.join(f'    {colour}{line}{PLAIN}' for line in textwrap.wrap(child, 110)))
+        print('\n'.join(f'    {colour}{line}{PLAIN}' for line in textwrap.wrap(child, 110, break_on_hyphens=False)))
 
 
 async def send_and_receive(port, folder, photo):
