@@ -1,34 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * leg - see leg.h.
+ *
+ * Events, reading, writing. How it gets its socket is leg-open.c, TLS and zlib leg-wrap.c.
  */
 #include "config.h"
 
-#include "stream/leg.h"
+#include "stream/leg-inside.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 
-/* A lane stops long before: it reads no more while a leg is full. */
-#define LEG_OUT_MAX (256u * 1024 * 1024)
-
-/* Compressed bytes that are read at a time. */
-#define ZIP_READ (16 * 1024)
-
 /* Reads of what a broken connection still has: more than a socket's buffer holds by default. */
 #define LAST_READS 32
 
-/* Bytes that one TLS record carries. */
-#define TLS_RECORD (16 * 1024)
-
 static void leg_on_event(evutil_socket_t fd, short what, void *arg);
-static void leg_flush(struct leg *leg);
 
 static short leg_events(const struct leg *leg)
 {
@@ -46,8 +36,7 @@ static short leg_events(const struct leg *leg)
 	return (short)((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
 }
 
-/* What no event of the socket will tell of comes at the next turn, if it is wanted. */
-static void leg_wake(struct leg *leg)
+void leg_wake(struct leg *leg)
 {
 	bool here = leg->again || (leg->tls && !leg->securing && tls_has_pending(leg->tls));
 
@@ -55,8 +44,7 @@ static void leg_wake(struct leg *leg)
 		event_active(&leg->ev, EV_READ, 0);
 }
 
-/* Registers for exactly what is wanted now. A failed write is told from the loop at once. */
-static void leg_register(struct leg *leg)
+void leg_register(struct leg *leg)
 {
 	short events = leg_events(leg);
 
@@ -99,62 +87,6 @@ static void leg_tell(struct leg *leg, enum leg_event event, int err)
 
 /* --- bytes, in the clear or by TLS, compressed or not --------------------------------------- */
 
-/* As recv(). */
-static ssize_t leg_receive_tls(struct leg *leg, uint8_t *p, size_t room)
-{
-	size_t got = 0;
-	ssize_t n;
-
-	do {
-		n = tls_read(leg->tls, p + got, room - got);
-		if (n > 0)
-			got += (size_t)n;
-	} while (n > 0 && got < room);
-	leg->read_wants_write = n == ERR_AGAIN && tls_wants_write(leg->tls);
-	if (got) {
-		leg->again |= n != ERR_AGAIN && (n <= 0 || tls_has_pending(leg->tls));
-		return (ssize_t)got;
-	}
-	if (n < 0)
-		errno = n == ERR_AGAIN ? EAGAIN : 0;
-	return n < 0 ? -1 : 0;
-}
-
-static ssize_t leg_receive_plain(struct leg *leg, uint8_t *p, size_t room)
-{
-	if (LIKELY(!leg->tls))
-		return recv(leg->fd, p, room, UNLIKELY(leg->peeks) ? MSG_PEEK : 0);
-	return leg_receive_tls(leg, p, room);
-}
-
-/*
- * As recv(), but -1 also for a negative enum err, which goes to *bad. At most LEG_READ_MAX bytes
- * are inflated a turn; the rest comes again at once.
- */
-static ssize_t leg_receive_zip(struct leg *leg, int *bad)
-{
-	bool waited = zstream_has_pending(leg->zip);
-	uint8_t *p = leg->env->read_buffer;
-	ssize_t n;
-
-	if (zstream_is_dead(leg->zip)) /* last words, which nobody reads */
-		return leg_receive_plain(leg, p, LEG_READ_MAX);
-	if (!waited) {
-		n = leg_receive_plain(leg, p, ZIP_READ);
-		if (n <= 0)
-			return n;
-		*bad = zstream_feed(leg->zip, p, (size_t)n);
-		if (*bad)
-			return -1;
-	}
-	n = zstream_inflate(leg->zip, p, LEG_READ_MAX);
-	if (n < 0)
-		*bad = (int)n;
-	leg->again |= waited || zstream_has_pending(leg->zip); /* TLS may have asked before */
-	errno = EAGAIN;
-	return n > 0 ? n : -1;
-}
-
 static ssize_t leg_receive(struct leg *leg, int *bad)
 {
 	if (LIKELY(!leg->zip))
@@ -162,55 +94,11 @@ static ssize_t leg_receive(struct leg *leg, int *bad)
 	return leg_receive_zip(leg, bad);
 }
 
-/* As send(), but takes all that the socket takes. */
-static ssize_t leg_send_tls(struct leg *leg, const uint8_t *p, size_t len)
-{
-	size_t done = 0;
-	ssize_t n = 0;
-
-	while (done < len && (n = tls_write(leg->tls, p + done, len - done)) > 0)
-		done += (size_t)n;
-	leg->write_wants_read = n == ERR_AGAIN && !tls_wants_write(leg->tls);
-	if (done || n >= 0)
-		return (ssize_t)done;
-	errno = n == ERR_AGAIN ? EAGAIN : EPIPE;
-	return -1;
-}
-
 static ssize_t leg_send(struct leg *leg, const uint8_t *p, size_t len)
 {
 	if (LIKELY(!leg->tls))
 		return send(leg->fd, p, len, MSG_NOSIGNAL);
 	return leg_send_tls(leg, p, len);
-}
-
-/* Pieces that fit go into one record. */
-static ssize_t leg_sendv_tls(struct leg *leg, const struct iovec *v, int n)
-{
-	static uint8_t together[TLS_RECORD];
-	ssize_t sum = 0, done;
-	size_t len = 0;
-	int i;
-
-	for (i = 0; i < n; i++)
-		len += v[i].iov_len;
-	if (len <= sizeof(together)) {
-		len = 0;
-		for (i = 0; i < n; i++) {
-			memcpy(together + len, v[i].iov_base, v[i].iov_len);
-			len += v[i].iov_len;
-		}
-		return leg_send_tls(leg, together, len);
-	}
-	for (i = 0; i < n; i++) {
-		done = leg_send_tls(leg, v[i].iov_base, v[i].iov_len);
-		if (done == -1)
-			return sum ? sum : -1;
-		sum += done;
-		if ((size_t)done < v[i].iov_len)
-			break;
-	}
-	return sum;
 }
 
 static ssize_t leg_sendv(struct leg *leg, const struct iovec *v, int n)
@@ -383,80 +271,6 @@ static void leg_on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 		leg_on_read(leg);
 }
 
-void leg_init(struct leg *leg, struct leg_env *env, size_t high, size_t low)
-{
-	*leg = (struct leg){ .env = env,
-			     .fd = -1,
-			     .high = (uint32_t)high,
-			     .low = (uint32_t)MIN_OF(low, high - 1),
-			     .progress = clock_now() };
-	list_init(&leg->waiting);
-	buf_init(&leg->out, LEG_OUT_MAX);
-}
-
-int leg_open(struct leg *leg, int fd)
-{
-	int on = 1;
-
-	leg->fd = fd;
-	leg->progress = clock_now();
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on unix sockets */
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)); /* peers that vanish */
-	leg_register(leg);
-	return leg->error ? ERR_NOMEM : 0;
-}
-
-int leg_connect(struct leg *leg, const struct sockaddr *sa, socklen_t len)
-{
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int rc;
-
-	if (fd == -1)
-		return ERR_CONNECT;
-	/* A unix socket whose backlog is full says EAGAIN and never becomes writable: a failure. */
-	if (connect(fd, sa, len) == -1 && errno != EINPROGRESS) {
-		close(fd);
-		return ERR_CONNECT;
-	}
-	leg->connecting = true;
-	rc = leg_open(leg, fd);
-	return rc;
-}
-
-void leg_close(struct leg *leg)
-{
-	leg_flush(leg);
-	if (leg->events)
-		event_del(&leg->ev);
-	leg->events = 0;
-	leg->error = 0;
-	list_remove(&leg->waiting);
-	buf_clear(&leg->out);
-	leg->out_at = 0;
-	leg->full = false;
-	leg->connecting = false;
-	leg->shut_due = false;
-	leg->securing = false;
-	leg->again = false;
-	tls_free(&leg->tls);
-	zstream_free(&leg->zip);
-	if (leg->fd != -1)
-		close(leg->fd);
-	leg->fd = -1;
-}
-
-int leg_secure(struct leg *leg, struct tls_context *context, const char *domain)
-{
-	leg_flush(leg);
-	BUG_ON(leg->tls || leg_backlog(leg));
-	leg->tls = tls_new(context, leg->fd, domain);
-	if (!leg->tls)
-		return ERR_NOMEM;
-	leg->securing = true;
-	leg_register(leg);
-	return leg->error ? ERR_NOMEM : 0;
-}
-
 void leg_set_read(struct leg *leg, bool on)
 {
 	if (leg->wants_read == on)
@@ -465,17 +279,6 @@ void leg_set_read(struct leg *leg, bool on)
 	leg_register(leg);
 	if (UNLIKELY(leg->tls || leg->zip))
 		leg_wake(leg);
-}
-
-int leg_compress(struct leg *leg, const uint8_t *rest, size_t len)
-{
-	BUG_ON(leg->zip);
-	leg->zip = zstream_new(LEG_READ_MAX);
-	if (!leg->zip || (len && zstream_feed(leg->zip, rest, len)))
-		return ERR_NOMEM;
-	leg->again |= len > 0;
-	leg_wake(leg);
-	return 0;
 }
 
 void leg_take(struct leg *leg, size_t len)
@@ -541,7 +344,7 @@ void leg_write_batched(struct leg *leg, const struct iovec *piece)
 	leg_put_now(leg, piece, 1, piece->iov_len);
 }
 
-static void leg_flush(struct leg *leg)
+void leg_flush(struct leg *leg)
 {
 	if (UNLIKELY(leg->batched))
 		batch_flush(leg->env->batch);
