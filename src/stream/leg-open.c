@@ -80,8 +80,10 @@ void leg_close(struct leg *leg)
 
 int leg_secure(struct leg *leg, struct tls_context *context, const char *domain)
 {
+	BUG_ON(leg->tls);
 	leg_flush(leg);
-	BUG_ON(leg->tls || leg_backlog(leg));
+	if (leg_backlog(leg) || leg->error) /* it would leave inside the handshake */
+		return ERR_FULL;
 	leg->tls = tls_new(context, leg->fd, domain);
 	if (!leg->tls)
 		return ERR_NOMEM;

@@ -99,8 +99,8 @@ int leg_open(struct leg *leg, int fd) MUSTCHECK;
 int leg_connect(struct leg *leg, const struct sockaddr *sa, socklen_t len) MUSTCHECK;
 void leg_close(struct leg *leg);
 /*
- * From here on TLS: LEG_SECURED or LEG_ERROR follows from the loop. Nothing may be waiting to be
- * written. domain as in tls_new(). 0 or ERR_NOMEM.
+ * From here on TLS: LEG_SECURED or LEG_ERROR follows from the loop. domain as in tls_new(). 0;
+ * ERR_NOMEM, or ERR_FULL if the peer has not taken all that was written: then it is not begun.
  */
 int leg_secure(struct leg *leg, struct tls_context *context, const char *domain) MUSTCHECK;
 

@@ -39,9 +39,10 @@ static void session_secure(struct session *s, const char *domain)
 {
 	struct err_msg msg = { 0 };
 	struct tls_context *context = tls_context_get(s->conf, s->lanes.listen, false, &msg);
+	int rc = context ? leg_secure(&s->leg[SESSION_CLIENT], context, domain) : ERR_NOMEM;
 
-	if (!context || leg_secure(&s->leg[SESSION_CLIENT], context, domain))
-		session_end(s, err_str(ERR_NOMEM));
+	if (rc) /* full: a few hundred bytes, and it reads none */
+		session_end(s, rc == ERR_FULL ? "client takes nothing" : err_str(rc));
 	tls_context_put(&context);
 }
 
@@ -94,6 +95,7 @@ void session_on_connected(struct session *s)
 {
 	struct tls_context *context;
 	struct err_msg msg = { 0 };
+	int rc;
 
 	if (!session_announce(s)) {
 		session_refuse(s, "no PROXY header could be sent");
@@ -107,8 +109,9 @@ void session_on_connected(struct session *s)
 		return;
 	}
 	context = tls_context_get(s->conf, s->lanes.listen, true, &msg);
-	if (!context || leg_secure(&s->leg[SESSION_SERVER], context, NULL))
-		session_refuse(s, err_str(ERR_NOMEM));
+	rc = context ? leg_secure(&s->leg[SESSION_SERVER], context, NULL) : ERR_NOMEM;
+	if (rc)
+		session_refuse(s, rc == ERR_FULL ? "no PROXY header could be sent" : err_str(rc));
 	tls_context_put(&context);
 }
 
@@ -147,10 +150,7 @@ void session_on_greeting(struct session *s, const struct leg_news *news)
 	s->greeting->to = NULL;
 	greeting_free(&s->greeting);
 	session_set_state(s, SESSION_SECURING);
-	if (leg_backlog(&s->leg[SESSION_CLIENT]))
-		session_end(s, "client takes nothing"); /* a hundred bytes, and it reads none */
-	else
-		session_secure(s, domain);
+	session_secure(s, domain);
 	free(domain);
 }
 

@@ -593,6 +593,30 @@ static void test_timeout_of_an_announcement(void **state)
 	expect_sessions(0);
 }
 
+/* <proceed/> is put off until the turn's end, and then finds the socket full. */
+static void test_handshake_behind_what_is_not_taken(void **state)
+{
+	static const char proceed[] = "<proceed/>";
+	static uint8_t much[65536];
+	const struct iovec v = { .iov_base = (void *)(uintptr_t)proceed, .iov_len = 10 };
+	struct leg leg;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	while (write(fds[0], much, sizeof(much)) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	leg_init(&leg, &t.pool->legs, 65536, 1024);
+	assert_int_equal(leg_open(&leg, fds[0]), 0);
+	leg_writev(&leg, &v, 1);
+	assert_int_equal(leg_backlog(&leg), 0);
+	assert_int_equal(leg_secure(&leg, NULL, NULL), ERR_FULL);
+	assert_int_equal(leg_backlog(&leg), 10);
+	leg_close(&leg);
+	close(fds[1]);
+}
+
 /* --- jobs -------------------------------------------------------------------------------- */
 
 static uint64_t expect_job(void)
@@ -775,6 +799,7 @@ int main(void)
 		TEST(test_upstream_unreachable),
 		TEST(test_timeouts),
 		TEST(test_timeout_of_an_announcement),
+		TEST(test_handshake_behind_what_is_not_taken),
 		TEST(test_jobs),
 		TEST(test_deadline_cancels),
 		TEST(test_media_gone),
