@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """A thousand replayed sessions while insetd is reloaded, upgraded and its processes are killed.
 
