@@ -41,8 +41,9 @@ def show(title, stanza, new=b''):
     """A stanza as it stood on the wire, base64 shortened; `new` is what was not there before."""
     text = re.sub(rb'(<data[^>]*>[A-Za-z0-9+/]{60})[A-Za-z0-9+/=]+', rb'\1...', stanza).decode(errors='replace')
     print(f'\n{BOLD}{title}{PLAIN} ({len(stanza)} bytes{new and f", {len(new)} of them new" or ""})')
-    for child in re.sub(r'(<(?:body|x|data|active|request|stanza-id|file-sharing|fallback)\b)', r'\n\1', text).split('\n'):
-        colour = GREEN if child.startswith(('<data', '<file-sharing', '<fallback')) else DIM
+    ours = ('data ', 'file-sharing ', 'file ', 'media-type', 'width', 'hash ', 'thumbnail ', 'sources', 'fallback ')
+    for child in re.sub(fr'(<(?:/message|body>|x |active|request|stanza-id|{"|".join(ours)}))', r'\n\1', text).split('\n'):
+        colour = GREEN if child.startswith(tuple(f'<{name}' for name in ours)) else DIM
         print('\n'.join(f'    {colour}{line}{PLAIN}' for line in textwrap.wrap(child, 110, break_on_hyphens=False)))
 
 
