@@ -199,45 +199,108 @@ static int gif_read(const uint8_t *p, size_t len, struct header *out)
 		return ERR_SYNTAX;
 	if (le16(p + at + 5) == 0 || le16(p + at + 7) == 0)
 		return ERR_SYNTAX;
-	header_grow(out, le16(p + at + 1) + le16(p + at + 5), le16(p + at + 3) + le16(p + at + 7));
+	out->framed = true;
+	out->left = le16(p + at + 1);
+	out->top = le16(p + at + 3);
+	header_grow(out, out->left + le16(p + at + 5), out->top + le16(p + at + 7));
 	at += 10 + gif_table(p[at + 9]);
 	if (at >= len || gif_skip_blocks(p, len, at + 1) == 0)
 		return ERR_SYNTAX;
 	return 0;
 }
 
-/* One chunk's say about dimensions; an animation is left to a decoder that can do it. */
-static int webp_chunk(const uint8_t *p, size_t size, bool *data, struct header *out)
+struct webp {
+	bool animated; /* stills beside the frames do not count then */
+	bool data;
+	struct header *header;
+};
+
+/* The chunk that starts at `at`: its size with head and padding; 0: it does not end. */
+static size_t webp_chunk_size(const uint8_t *p, size_t at, size_t end)
+{
+	size_t size;
+
+	if (end - at < 8)
+		return 0;
+	size = le32(p + at + 4);
+	if (size > end - at - 8)
+		return 0;
+	return 8 + size + (size % 2 && size < end - at - 8);
+}
+
+/* Dimensions, when it is a coded picture; *data_out: it is one. */
+static int webp_bitstream(const uint8_t *p, size_t size, bool *data_out, struct header *out)
+{
+	const uint8_t *body = p + 8;
+
+	if (memcmp(p, "VP8 ", 4) == 0) {
+		if (size < 10 || memcmp(body + 3, "\x9d\x01\x2a", 3) != 0)
+			return ERR_SYNTAX;
+		header_grow(out, le16(body + 6) & 0x3fff, le16(body + 8) & 0x3fff);
+		*data_out = true;
+	} else if (memcmp(p, "VP8L", 4) == 0) {
+		if (size < 5 || body[0] != 0x2f)
+			return ERR_SYNTAX;
+		header_grow(out, (le32(body + 1) & 0x3fff) + 1,
+			    (le32(body + 1) >> 14 & 0x3fff) + 1);
+		*data_out = true;
+	}
+	return 0;
+}
+
+/* The first frame: within the canvas, and its picture as large as it says. */
+static int webp_frame(const uint8_t *body, size_t size, struct webp *w)
+{
+	struct header *h = w->header, own = { 0 };
+	size_t at = 16, step;
+	uint32_t width, height;
+
+	if (size < at)
+		return ERR_SYNTAX;
+	h->framed = true;
+	h->left = 2 * le24(body);
+	h->top = 2 * le24(body + 3);
+	width = le24(body + 6) + 1;
+	height = le24(body + 9) + 1;
+	if (h->left + width > h->width || h->top + height > h->height)
+		return ERR_SYNTAX;
+	for (; at < size; at += step) {
+		int rc;
+
+		step = webp_chunk_size(body, at, size);
+		if (!step)
+			return ERR_SYNTAX;
+		rc = webp_bitstream(body + at, le32(body + at + 4), &w->data, &own);
+		if (rc)
+			return rc;
+	}
+	return own.width == width && own.height == height ? 0 : ERR_SYNTAX;
+}
+
+static int webp_chunk(const uint8_t *p, size_t size, struct webp *w)
 {
 	const uint8_t *body = p + 8;
 
 	if (memcmp(p, "VP8X", 4) == 0) {
 		if (size < 10)
 			return ERR_SYNTAX;
-		header_grow(out, le24(body + 4) + 1, le24(body + 7) + 1);
-	} else if (memcmp(p, "VP8 ", 4) == 0) {
-		if (size < 10 || memcmp(body + 3, "\x9d\x01\x2a", 3) != 0)
-			return ERR_SYNTAX;
-		header_grow(out, le16(body + 6) & 0x3fff, le16(body + 8) & 0x3fff);
-		*data = true;
-	} else if (memcmp(p, "VP8L", 4) == 0) {
-		if (size < 5 || body[0] != 0x2f)
-			return ERR_SYNTAX;
-		header_grow(out, (le32(body + 1) & 0x3fff) + 1,
-			    (le32(body + 1) >> 14 & 0x3fff) + 1);
-		*data = true;
+		w->animated = body[0] & 0x02;
+		header_grow(w->header, le24(body + 4) + 1, le24(body + 7) + 1);
 	} else if (memcmp(p, "EXIF", 4) == 0) {
-		exif_read(body, size, out);
-	} else if (memcmp(p, "ANMF", 4) == 0) {
-		return ERR_UNSUPPORTED;
+		exif_read(body, size, w->header);
+	} else if (w->animated) {
+		if (memcmp(p, "ANMF", 4) == 0 && !w->header->framed)
+			return webp_frame(body, size, w);
+	} else {
+		return webp_bitstream(p, size, &w->data, w->header);
 	}
 	return 0;
 }
 
 static int webp_read(const uint8_t *p, size_t len, struct header *out)
 {
-	size_t at = 12, end;
-	bool data = false;
+	struct webp w = { .header = out };
+	size_t at = 12, end, step;
 	int rc;
 
 	if (len < 20 || memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WEBP", 4) != 0)
@@ -245,19 +308,15 @@ static int webp_read(const uint8_t *p, size_t len, struct header *out)
 	end = (size_t)le32(p + 4) + 8;
 	if (end < 20 || end > len)
 		return ERR_SYNTAX;
-	while (end - at >= 8) {
-		size_t size = le32(p + at + 4);
-
-		if (size > end - at - 8)
+	for (; end - at >= 8; at += step) {
+		step = webp_chunk_size(p, at, end);
+		if (!step)
 			return ERR_SYNTAX;
-		rc = webp_chunk(p + at, size, &data, out);
+		rc = webp_chunk(p + at, le32(p + at + 4), &w);
 		if (rc)
 			return rc;
-		at += 8 + size;
-		if (size % 2 && at < end)
-			at++;
 	}
-	return data ? 0 : ERR_SYNTAX;
+	return w.data ? 0 : ERR_SYNTAX;
 }
 
 static int bmp_read(const uint8_t *p, size_t len, struct header *out)
@@ -272,14 +331,14 @@ static int bmp_read(const uint8_t *p, size_t len, struct header *out)
 	if (info == 12) {
 		header_grow(out, le16(p + 18), le16(p + 20));
 		bits = le16(p + 24);
-	} else if (info >= 40 && info <= 256) {
+	} else if (info == 16 || (info >= 40 && info <= 256)) {
 		uint32_t height = le32(p + 22);
 
 		/* Negative: rows from the top. Negating the smallest number gives it again: too
 		 * big. */
 		header_grow(out, le32(p + 18), height & 0x80000000u ? 0u - height : height);
 		bits = le16(p + 28);
-		coding = le32(p + 30);
+		coding = info == 16 ? 0 : le32(p + 30);
 	} else {
 		return ERR_SYNTAX;
 	}

@@ -14,6 +14,9 @@ struct header {
 	uint32_t width; /* largest that the file claims anywhere: canvas or first frame */
 	uint32_t height;
 	unsigned orientation; /* of EXIF, 1..8; 0: none given */
+	/* Of an animation: where on the canvas the first frame is, which may cover a part only. */
+	bool framed;
+	uint32_t left, top;
 };
 
 /* 0; ERR_SYNTAX: not that format, damaged or cut off; ERR_UNSUPPORTED. Reads no byte beyond len. */

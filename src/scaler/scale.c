@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "base/err.h"
+#include "scaler/bmp.h"
 #include "scaler/encode.h"
 #include "scaler/header.h"
 #include "scaler/heif.h"
@@ -24,6 +25,7 @@
 #include "scaler/reduce.h"
 #include "scaler/samples.h"
 #include "scaler/scans.h"
+#include "scaler/webp.h"
 
 /* Counts what decoders read over and over: at 64 MiB an honest PNG of 25 Mpx in 48 MB ended.
  * Against loops. */
@@ -33,8 +35,10 @@
 #define SCALE_DCT_MARGIN 2
 
 static const char *const coder[PICTURE_FORMAT_COUNT] = {
-	[PICTURE_JPEG] = "JPEG", [PICTURE_PNG] = "PNG", [PICTURE_GIF] = "GIF",
-	[PICTURE_WEBP] = "WEBP", [PICTURE_BMP] = "BMP",
+	[PICTURE_JPEG] = "JPEG",
+	[PICTURE_PNG] = "PNG",
+	[PICTURE_GIF] = "GIF",
+	[PICTURE_WEBP] = "WEBP",
 };
 
 static MagickPassFail scale_deny(const ConfirmAccessMode mode UNUSED, const char *path UNUSED,
@@ -173,6 +177,17 @@ static void scale_target(const struct picture_request *req, const struct header 
 	encode_fit(h->width, h->height, bw, bh, w_out, h_out);
 }
 
+/* By GraphicsMagick; of an animated WebP it gets the first frame alone. */
+static Image *scale_decode_webp(const struct picture_request *req, const struct hint *hint,
+				const uint8_t *p, size_t len, const struct header *h)
+{
+	uint8_t *frame = h->framed ? webp_first_frame(p, len, &len) : NULL;
+	Image *image = h->framed && !frame ? NULL : scale_decode(req, hint, frame ? frame : p, len);
+
+	free(frame);
+	return image;
+}
+
 /* By the decoder for it. */
 static Image *scale_open(const struct picture_request *req, const struct hint *hint,
 			 const uint8_t *p, size_t len, struct header *h, bool *too_big)
@@ -184,12 +199,16 @@ static Image *scale_open(const struct picture_request *req, const struct hint *h
 	if (req->format == PICTURE_HEIC || req->format == PICTURE_AVIF)
 		return heif_decode(p, len, req->limits.max_pixels, MAX_OF(req->width, req->height),
 				   h, too_big);
+	scale_target(req, h, &w, &ht);
+	if (req->format == PICTURE_BMP)
+		return bmp_decode(p, len, w, ht);
 	if (req->format == PICTURE_JPEG) {
-		scale_target(req, h, &w, &ht);
 		image = jpeg_decode(p, len, w, ht, &not_plain);
 		if (!not_plain)
 			return image;
 	}
+	if (req->format == PICTURE_WEBP)
+		return scale_decode_webp(req, hint, p, len, h);
 	return scale_decode(req, hint, p, len);
 }
 
@@ -237,36 +256,39 @@ static bool scale_shrink(Image **image, const struct header *h, const struct pic
 	return scale_replace(image, ThumbnailImage(*image, w, ht, ex));
 }
 
-/* At least one pixel, at its share of the thumbnail. */
-static uint32_t scale_share(unsigned long part, uint32_t whole, uint32_t small)
+/* A stretch of the canvas on the thumbnail: where it begins, and at least one pixel. */
+static uint32_t scale_stretch(uint32_t from, unsigned long n, uint32_t whole, uint32_t small,
+			      uint32_t *n_out)
 {
-	uint32_t n = (uint32_t)(((uint64_t)part * small + whole / 2) / whole);
+	uint32_t a = (uint32_t)(((uint64_t)from * small + whole / 2) / whole);
+	uint32_t b = (uint32_t)(((uint64_t)(from + n) * small + whole / 2) / whole);
 
-	return MIN_OF(MAX_OF(n, 1u), small);
+	a = MIN_OF(a, small - 1);
+	b = MIN_OF(b, small);
+	*n_out = b > a ? b - a : 1;
+	return a;
 }
 
-/* A GIF's first frame may cover a part of its canvas only; what it leaves free is transparent, as
- * browsers show it. The frame is shrunk first, so that no whole canvas is ever in memory. */
+/* An animation's first frame may cover a part of its canvas only; what it leaves free is
+ * transparent, as browsers show it. The frame is shrunk first, so that no whole canvas is ever in
+ * memory. */
 static bool scale_place(Image **image, const struct header *h, const struct picture_request *req,
 			ExceptionInfo *ex)
 {
-	const RectangleInfo page = (*image)->page;
-	uint32_t w, ht, frame_w, frame_ht;
+	uint32_t w, ht, x, y, frame_w, frame_ht;
 	Image *canvas;
 	bool ok = true;
 
 	scale_target(req, h, &w, &ht);
-	frame_w = scale_share((*image)->columns, h->width, w);
-	frame_ht = scale_share((*image)->rows, h->height, ht);
+	x = scale_stretch(h->left, (*image)->columns, h->width, w, &frame_w);
+	y = scale_stretch(h->top, (*image)->rows, h->height, ht, &frame_ht);
 	if ((*image)->columns != frame_w || (*image)->rows != frame_ht)
 		ok = scale_replace(image, ThumbnailImage(*image, frame_w, frame_ht, ex));
 	canvas = ok ? CloneImage(*image, w, ht, MagickTrue, ex) : NULL;
 	if (!canvas)
 		return false;
 	ok = SetImage(canvas, TransparentOpacity) &&
-	     CompositeImage(canvas, CopyCompositeOp, *image,
-			    (long)((uint64_t)page.x * w / h->width),
-			    (long)((uint64_t)page.y * ht / h->height));
+	     CompositeImage(canvas, CopyCompositeOp, *image, (long)x, (long)y);
 	return scale_replace(image, canvas) && ok;
 }
 
@@ -308,8 +330,7 @@ static enum picture_status scale_image(Image **image, const struct header *h,
 	res->original_width = turned ? h->height : h->width;
 	res->original_height = turned ? h->width : h->height;
 	GetExceptionInfo(&ex);
-	ok = req->format == PICTURE_GIF &&
-			     ((*image)->columns < h->width || (*image)->rows < h->height)
+	ok = h->framed && ((*image)->columns < h->width || (*image)->rows < h->height)
 		     ? scale_place(image, h, req, &ex)
 		     : scale_shrink(image, h, req, &ex);
 	if (ok) {

@@ -21,7 +21,7 @@ import pytest
 
 from PIL import Image, ImageCms
 
-from harness import heif
+from harness import heif, stills
 
 NONE, JPEG, PNG, GIF, WEBP, BMP, HEIC, AVIF = range(8)
 AUTO, AS_JPEG, AS_PNG, AS_WEBP = range(4)
@@ -411,6 +411,94 @@ def test_first_frame_stays_in_its_place(scaler, tmp_path, canvas, frame, at):
     assert near(out.getpixel((left, upper)), (255, 0, 0, 255)) and near(out.getpixel((right - 1, lower - 1)), (255, 0, 0, 255))
     if not any(at) and frame >= canvas:
         assert out.getchannel('A').getextrema() == (255, 255)
+
+
+@pytest.mark.parametrize('lossless', [False, True])
+def test_first_frame_of_an_animated_webp(scaler, tmp_path, lossless):
+    """It stays in its place on a transparent canvas, upright, in the colours of the file's profile."""
+    first = stills.frame(corners(), (0, 0), quality=95, lossless=lossless)
+    other = stills.frame(corners(order='wwww'), (0, 0))
+    res = scaler.scale(save(corners(), 'WEBP', save_all=True, append_images=[corners(order='wwww')], lossless=lossless), WEBP)
+    assert res.status == OK and (res.ow, res.oh) == (320, 240)
+    assert_corners(assert_clean(res, tmp_path))
+    exif = Image.Exif()
+    exif[0x112] = 6
+    turned = stills.animation((320, 240), [first, other], 0x1a, behind=stills.chunk(b'EXIF', exif.tobytes()))
+    res = scaler.scale(turned, WEBP)
+    assert res.status == OK and (res.ow, res.oh) == (240, 320)
+    assert_corners(assert_clean(res, tmp_path), SIDES[6])
+    res = scaler.scale(stills.animation((1000, 500), [stills.frame(corners(), (300, 150), lossless=lossless), other]), WEBP)
+    out = assert_clean(res, tmp_path).convert('RGBA')
+    assert (res.ow, res.oh, *out.size) == (1000, 500, 128, 64) and res.format == PNG
+    box = out.getchannel('A').point(lambda a: 255 * (a > 127)).getbbox()
+    assert all(abs(have - want * 0.128) <= 1 for have, want in zip(box, (300, 150, 620, 390))), box
+    assert_corners(out.crop(box))
+
+
+def test_animated_webp_that_lies(scaler):
+    at, other = (100, 60), stills.frame(corners(order='wwww'), (0, 0))
+    whole = stills.animation((500, 400), [stills.frame(corners(), at), other])
+    assert scaler.scale(whole, WEBP).status == OK
+    for canvas, frames, flags in [((418, 400), [stills.frame(corners(), at), other], 2),            # beyond the canvas
+                                  ((500, 400), [stills.frame(corners(), at, (318, 240)), other], 2),
+                                  ((500, 400), [stills.frame(corners(), at, (322, 240)), other], 2),
+                                  ((500, 400), [stills.frame(corners(), at)[:8], other], 2), ((500, 400), [], 2),
+                                  ((500, 400), [stills.frame(corners(), at), other], 0)]:             # a still, it says
+        assert scaler.scale(stills.animation(canvas, frames, flags), WEBP).status == FAILED
+    assert scaler.scale(stills.animation((30000, 30000), [other]), WEBP).status == TOO_BIG
+    for length in range(0, len(whole) - 1, 37):
+        assert scaler.scale(whole[:length], WEBP).status == FAILED, length
+    for i in range(12, len(whole), 17):
+        bad = bytearray(whole)
+        bad[i] ^= 0xff
+        assert scaler.scale(bytes(bad), WEBP).status in (OK, FAILED, TOO_BIG), i
+
+
+# Bits, coding, header, masks; whether the fourth channel counts.
+BITMAPS = [(1, 0, 40, None, False), (2, 0, 40, None, False), (4, 0, 40, None, False), (8, 0, 40, None, False),
+           (4, 2, 40, None, False), (8, 1, 40, None, False), (4, 0, 12, None, False), (24, 0, 12, None, False),
+           (24, 0, 52, None, False), (24, 0, 124, None, False), (16, 0, 40, None, False),
+           (16, 3, 40, (0xf800, 0x7e0, 0x1f, 0), False), (16, 3, 56, (0xf00, 0xf0, 0xf, 0xf000), True),
+           (16, 3, 108, (0x7c00, 0x3e0, 0x1f, 0x8000), True), (32, 0, 40, None, False), (32, 0, 56, stills.ALPHA, False),
+           (32, 3, 40, stills.ALPHA, False), (32, 3, 52, stills.FROM_LEFT, False), (32, 3, 56, stills.ALPHA, True),
+           (32, 3, 124, stills.FROM_LEFT, True), (32, 0, 108, stills.ALPHA, True), (32, 0, 124, None, False),
+           (32, 3, 40, (0x3ff00000, 0xffc00, 0x3ff, 0), False)]
+
+
+@pytest.mark.parametrize('bits,coding,header,masks,with_alpha', BITMAPS)
+def test_bitmaps(scaler, bits, coding, header, masks, with_alpha):
+    """As browsers show them: the fourth byte counts where a mask says so, and where it is not 0 everywhere."""
+    opaque = corners(60, 40, 'rwrw' if bits == 1 else 'rbgw')
+    for alpha, from_top in [(255, False), (0, False), *([(255, True)] if header != 12 and coding not in (1, 2) else [])]:
+        im = opaque.convert('RGBA')
+        im.putalpha(alpha)
+        res = scaler.scale(stills.bmp(im, bits, coding, header, masks, from_top), BMP)
+        assert res.status == OK and (res.ow, res.oh) == (60, 40)
+        out = res.image().convert('RGBA')
+        assert out.getchannel('A').getextrema() == (255, 255)
+        assert_corners(out, 'rwrw' if bits == 1 else 'rbgw')
+    im = opaque.convert('RGBA')
+    im.paste((255, 0, 0, 0), (0, 0, 30, 20))
+    res = scaler.scale(stills.bmp(im, bits, coding, header, masks), BMP) if bits > 8 else res
+    out = res.image().convert('RGBA')
+    assert (out.getpixel((10, 10))[3] < 10) == with_alpha and out.getpixel((45, 10))[3] == 255
+
+
+def test_bitmaps_that_lie(scaler):
+    """Run lengths that leave the picture, jump, or end early; and flipped bytes."""
+    rle = bytearray(stills.bmp(corners(150, 100).convert('RGBA'), 8, 1))
+    start, = struct.unpack_from('<I', rle, 10)
+    for runs, status in [(b'\xff\1' * 40 + b'\0\1', OK), (b'\0\2\xff\xff' * 9, OK), (b'\0\1', OK), (b'\5\1\0\0' * 99 + b'\5\1', OK),
+                         (b'\0\xff' + b'\1' * 99, FAILED), (b'\0\2\1', FAILED), (b'\5\1\0\0' * 50, FAILED), (b'\0', FAILED)]:
+        bad = rle[:start] + runs
+        struct.pack_into('<I', bad, 2, len(bad))
+        assert scaler.scale(bytes(bad), BMP).status == status, runs[:8]
+    for good in (bytes(rle), stills.bmp(corners(15, 10).convert('RGBA'), 32, 3, 124, stills.ALPHA)):
+        for i in range(2, min(len(good), 200), 3):
+            for flip in (0xff, 1):
+                bad = bytearray(good)
+                bad[i] ^= flip
+                assert scaler.scale(bytes(bad), BMP).status in (OK, FAILED, TOO_BIG), i
 
 
 def test_never_enlarged(scaler, tmp_path):
