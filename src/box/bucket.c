@@ -11,17 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "base/counters.h"
 #include "base/log.h"
+#include "loop/multi.h"
 
 #define LOW_SPEED 1024L
 #define URL_LEN   (256 + BUCKET_KEY_LEN)
 
 struct bucket {
-	struct event_base *base; /* borrowed */
-	CURLM *multi;            /* owned */
-	struct event *timer;     /* owned */
+	struct multi *multi; /* owned */
 };
 
 struct bucket_transfer {
@@ -35,7 +32,7 @@ struct bucket_transfer {
 static void transfer_free(struct bucket_transfer *t)
 {
 	if (t->easy) {
-		(void)curl_multi_remove_handle(t->bucket->multi, t->easy);
+		multi_remove(t->bucket->multi, t->easy);
 		curl_easy_cleanup(t->easy);
 	}
 	curl_slist_free_all(t->headers);
@@ -217,7 +214,7 @@ int bucket_start(struct bucket *b, const struct conf *conf, struct bucket_reques
 	r->modified = -1;
 	t->easy = curl_easy_init();
 	if (!t->easy || add_headers(t) || set_up(t, &conf->upload) != CURLE_OK ||
-	    curl_multi_add_handle(b->multi, t->easy) != CURLM_OK) {
+	    multi_add(b->multi, t->easy)) {
 		transfer_free(t);
 		return ERR_NOMEM;
 	}
@@ -225,9 +222,10 @@ int bucket_start(struct bucket *b, const struct conf *conf, struct bucket_reques
 	return 0;
 }
 
-static void transfer_done(struct bucket_transfer *t, CURLcode code)
+static void transfer_on_done(void *private, CURLcode code)
 {
 	static struct log_limit limit;
+	struct bucket_transfer *t = private;
 	struct bucket_request *r = t->r;
 	curl_off_t modified = -1;
 	unsigned dropped;
@@ -247,71 +245,7 @@ static void transfer_done(struct bucket_transfer *t, CURLcode code)
 		status);
 }
 
-/* --- libcurl on our loop ---------------------------------------------------------------- */
-
-static void act(struct bucket *b, curl_socket_t fd, int what)
-{
-	struct CURLMsg *msg;
-	int running, left;
-
-	clock_update();
-	(void)curl_multi_socket_action(b->multi, fd, what, &running);
-	while ((msg = curl_multi_info_read(b->multi, &left))) {
-		CURLcode code = msg->data.result;
-		char *private = NULL;
-
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		(void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
-		transfer_done((struct bucket_transfer *)(void *)private, code);
-	}
-}
-
-static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-	act(arg, fd,
-	    (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_set_timer(CURLM *multi UNUSED, long ms, void *arg)
-{
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-	struct bucket *b = arg;
-
-	if (ms < 0)
-		(void)evtimer_del(b->timer);
-	else if (evtimer_add(b->timer, &tv) == -1)
-		return -1;
-	return 0;
-}
-
-static int on_set_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, void *watch)
-{
-	struct bucket *b = arg;
-	struct event *event = watch;
-	short flags = EV_PERSIST;
-
-	if (event)
-		event_free(event);
-	event = NULL;
-	if (what != CURL_POLL_REMOVE) {
-		flags |= what & CURL_POLL_IN ? EV_READ : 0;
-		flags |= what & CURL_POLL_OUT ? EV_WRITE : 0;
-		/* Without its event the transfer runs into its time-out. */
-		event = event_new(b->base, fd, flags, on_socket, b);
-		if (event && event_add(event, NULL) == -1) {
-			event_free(event);
-			event = NULL;
-		}
-	}
-	(void)curl_multi_assign(b->multi, fd, event);
-	return 0;
-}
+/* --- life ------------------------------------------------------------------------------- */
 
 struct bucket *bucket_new(struct event_base *base)
 {
@@ -319,14 +253,8 @@ struct bucket *bucket_new(struct event_base *base)
 
 	if (!b)
 		return NULL;
-	b->base = base;
-	b->timer = evtimer_new(base, on_timer, b);
-	b->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-	if (!b->timer || !b->multi ||
-	    curl_multi_setopt(b->multi, CURLMOPT_TIMERFUNCTION, on_set_timer) != CURLM_OK ||
-	    curl_multi_setopt(b->multi, CURLMOPT_TIMERDATA, b) != CURLM_OK ||
-	    curl_multi_setopt(b->multi, CURLMOPT_SOCKETFUNCTION, on_set_socket) != CURLM_OK ||
-	    curl_multi_setopt(b->multi, CURLMOPT_SOCKETDATA, b) != CURLM_OK)
+	b->multi = multi_new(base, MULTI_CONNECTIONS_KEPT, transfer_on_done);
+	if (!b->multi)
 		bucket_free(&b);
 	return b;
 }
@@ -338,10 +266,6 @@ void bucket_free(struct bucket **bp)
 	*bp = NULL;
 	if (!b)
 		return;
-	/* Its last callbacks use the timer. */
-	if (b->multi)
-		(void)curl_multi_cleanup(b->multi);
-	if (b->timer)
-		event_free(b->timer);
+	multi_free(&b->multi);
 	free(b);
 }

@@ -20,10 +20,10 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/err.h"
+#include "loop/multi.h"
 #include "media/body.h"
 #include "media/egress.h"
 #include "media/listed.h"
-#include "media/multi.h"
 #include "media/refusal.h"
 #include "media/reply.h"
 #include "media/turn.h"
@@ -755,7 +755,7 @@ struct fetcher *fetcher_new(struct event_base *base)
 	if (!f)
 		return NULL;
 	f->base = base;
-	f->multi = multi_new(base, fetch_on_end);
+	f->multi = multi_new(base, MULTI_CONNECTIONS_OWN, fetch_on_end);
 	f->listed = listed_new();
 	if (!f->multi || !f->listed)
 		fetcher_free(&f);

@@ -450,9 +450,7 @@ static int service_open(void)
 	s.box.fd = -1;
 	outbox_init(&s.box.outbox);
 	list_init(&s.box.waiters);
-	/* Read into libcurl's tables before files are out of reach. */
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-	    ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
 		return ERR_NOMEM;
 	config = event_config_new();
 	if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0)
@@ -489,7 +487,6 @@ static void service_close(void)
 		event_base_free(s.base);
 	conf_unref(&s.conf);
 	conf_unref(&s.pending);
-	curl_global_cleanup();
 	ares_library_cleanup();
 }
 

@@ -7,15 +7,16 @@
 # layer: folders it may include
 layers='
 base: base
+loop: base loop
 xmpp: base xmpp
 conf: base conf
 rule: base xmpp conf rule
 filter: base xmpp conf rule filter
 stream: base xmpp conf rule filter stream
-media: base conf media
+media: base loop conf media
 scaler: base scaler
 web: base conf web
-box: base conf box
+box: base loop conf box
 master: base conf master
 replay: base xmpp replay
 '
@@ -23,10 +24,10 @@ replay: base xmpp replay
 libraries='
 libxml/: xmpp rule main
 openssl/: base conf stream replay main
-event2/: stream media web box master replay main
+event2/: loop stream media web box master replay main
 libconfig: conf main
 jansson: master replay main
-curl/: media box main
+curl/: loop media box main
 ares: media main
 hiredis/: media main
 microhttpd: web box main

@@ -4,12 +4,12 @@
  */
 #include "config.h"
 
-#include "media/multi.h"
+#include "loop/multi.h"
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
-#include "media/turn.h"
 
 struct multi {
 	struct event_base *base; /* borrowed */
@@ -38,7 +38,7 @@ static void multi_act(struct multi *m, curl_socket_t fd, int what)
 {
 	int running;
 
-	turn_begin();
+	clock_update();
 	(void)curl_multi_socket_action(m->handle, fd, what, &running);
 	multi_collect(m);
 }
@@ -90,23 +90,41 @@ static int multi_on_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *
 	return 0;
 }
 
-struct multi *multi_new(struct event_base *base, multi_done_fn done)
+static CURLMcode multi_set_up(struct multi *m, enum multi_connections connections)
+{
+	CURLMcode rc = curl_multi_setopt(m->handle, CURLMOPT_TIMERFUNCTION, multi_on_timer);
+
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(m->handle, CURLMOPT_TIMERDATA, m);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(m->handle, CURLMOPT_SOCKETFUNCTION, multi_on_socket);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(m->handle, CURLMOPT_SOCKETDATA, m);
+	if (connections == MULTI_CONNECTIONS_KEPT)
+		return rc;
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(m->handle, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	if (rc == CURLM_OK)
+		rc = curl_multi_setopt(m->handle, CURLMOPT_MAXCONNECTS, 1L);
+	return rc;
+}
+
+struct multi *multi_new(struct event_base *base, enum multi_connections connections,
+			multi_done_fn done)
 {
 	struct multi *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return NULL;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		free(m);
+		return NULL;
+	}
 	m->base = base;
 	m->done = done;
 	m->timer = evtimer_new(base, on_timer, m);
 	m->handle = curl_multi_init();
-	if (!m->timer || !m->handle ||
-	    curl_multi_setopt(m->handle, CURLMOPT_TIMERFUNCTION, multi_on_timer) != CURLM_OK ||
-	    curl_multi_setopt(m->handle, CURLMOPT_TIMERDATA, m) != CURLM_OK ||
-	    curl_multi_setopt(m->handle, CURLMOPT_SOCKETFUNCTION, multi_on_socket) != CURLM_OK ||
-	    curl_multi_setopt(m->handle, CURLMOPT_SOCKETDATA, m) != CURLM_OK ||
-	    curl_multi_setopt(m->handle, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK ||
-	    curl_multi_setopt(m->handle, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK)
+	if (!m->timer || !m->handle || multi_set_up(m, connections) != CURLM_OK)
 		multi_free(&m);
 	return m;
 }
@@ -119,6 +137,7 @@ void multi_free(struct multi **m)
 	curl_multi_cleanup((*m)->handle);
 	if ((*m)->timer)
 		event_free((*m)->timer);
+	curl_global_cleanup();
 	free(*m);
 	*m = NULL;
 }
