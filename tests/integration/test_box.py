@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -413,6 +414,8 @@ def test_out_of_descriptors_accepting_pauses(run):
              'master': (daemon.pid, lambda: control(daemon))}
     for role, (pid, connect) in roles.items():
         before = daemon.metric('inset_accept_pauses_total')
+        # Where our last question still has its descriptor, there would be one to end.
+        wait_for(lambda: not connections(box.port) and not connections(daemon.web_port), 'no connection')
         used = {int(fd) for fd in os.listdir(f'/proc/{pid}/fd')}
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), hard))
@@ -425,6 +428,12 @@ def test_out_of_descriptors_accepting_pauses(run):
         wait_for(lambda: daemon.metric('inset_accept_pauses_total') >= before + 3, role)
     assert post(box.address(), b'again')[0] == 200
     assert daemon.ctl('status').returncode == 0
+
+
+def connections(port):
+    """Those that the server on this port has not closed: established, or ended by the client."""
+    rows = [line.split() for line in Path('/proc/net/tcp').read_text().splitlines()[1:]]
+    return [row for row in rows if row[1].endswith(f':{port:04X}') and row[3] in ('01', '08')]
 
 
 def control(daemon):
