@@ -210,6 +210,7 @@ static int gif_read(const uint8_t *p, size_t len, struct header *out)
 }
 
 struct webp {
+	bool begun;    /* behind the first chunk: the only place where decoders look for VP8X */
 	bool animated; /* stills beside the frames do not count then */
 	bool data;
 	struct header *header;
@@ -282,7 +283,7 @@ static int webp_chunk(const uint8_t *p, size_t size, struct webp *w)
 	const uint8_t *body = p + 8;
 
 	if (memcmp(p, "VP8X", 4) == 0) {
-		if (size < 10)
+		if (size < 10 || w->begun) /* else our first frame is not everybody's */
 			return ERR_SYNTAX;
 		w->animated = body[0] & 0x02;
 		header_grow(w->header, le24(body + 4) + 1, le24(body + 7) + 1);
@@ -315,6 +316,7 @@ static int webp_read(const uint8_t *p, size_t len, struct header *out)
 		rc = webp_chunk(p + at, le32(p + at + 4), &w);
 		if (rc)
 			return rc;
+		w.begun = true;
 	}
 	return w.data ? 0 : ERR_SYNTAX;
 }

@@ -445,6 +445,11 @@ def test_animated_webp_that_lies(scaler):
                                   ((500, 400), [stills.frame(corners(), at)[:8], other], 2), ((500, 400), [], 2),
                                   ((500, 400), [stills.frame(corners(), at), other], 0)]:             # a still, it says
         assert scaler.scale(stills.animation(canvas, frames, flags), WEBP).status == FAILED
+    # Which frame is the first must not depend on who looks: this one is larger than the file says.
+    large = stills.frame(corners(1200, 900), (0, 0))
+    still = stills.chunk(b'VP8X', bytes(4) + stills.le24(319) + stills.le24(239))
+    for first in (large, still + large, still, stills.chunk(b'abcd', b'x')):
+        assert scaler.scale(stills.animation((500, 400), [stills.frame(corners(), at), other], first=first), WEBP).status == FAILED
     assert scaler.scale(stills.animation((30000, 30000), [other]), WEBP).status == TOO_BIG
     for length in range(0, len(whole) - 1, 37):
         assert scaler.scale(whole[:length], WEBP).status == FAILED, length

@@ -82,8 +82,8 @@ def frame(im, at, size=None, **options):
     return chunk(b'ANMF', le24(at[0] // 2) + le24(at[1] // 2) + le24(w - 1) + le24(h - 1) + bytes([100, 0, 0, 0]) + chunks)
 
 
-def animation(canvas, frames, flags=0x12, before=b'', behind=b''):
-    """A WebP of these frames; before, behind: further chunks, of which flags tells."""
-    body = (b'WEBP' + chunk(b'VP8X', bytes([flags, 0, 0, 0]) + le24(canvas[0] - 1) + le24(canvas[1] - 1)) + before +
+def animation(canvas, frames, flags=0x12, before=b'', behind=b'', first=b''):
+    """A WebP of these frames; before, behind: further chunks, of which flags tells; first: what must not stand there."""
+    body = (b'WEBP' + first + chunk(b'VP8X', bytes([flags, 0, 0, 0]) + le24(canvas[0] - 1) + le24(canvas[1] - 1)) + before +
             chunk(b'ANIM', bytes([0, 255, 0, 255, 0, 0])) + b''.join(frames) + behind)
     return chunk(b'RIFF', body)
