@@ -33,16 +33,17 @@ static uint32_t exif32(const uint8_t *p, bool big)
 	return big ? be32(p) : le32(p);
 }
 
-/* Orientation (tag 0x112, SHORT) of the first directory; the first EXIF block that has one counts.
- */
+/* Orientation (tag 0x112, one SHORT) of the first directory; the first EXIF block counts, whatever
+ * it says. */
 static void exif_read(const uint8_t *p, size_t len, struct header *out)
 {
 	uint32_t at, n;
 	bool big;
 
-	if (out->orientation)
+	if (out->has_exif)
 		return;
-	if (len >= 6 && memcmp(p, "Exif\0\0", 6) == 0) {
+	out->has_exif = true;
+	if (len >= 6 && memcmp(p, "Exif", 5) == 0) {
 		p += 6;
 		len -= 6;
 	}
@@ -58,7 +59,8 @@ static void exif_read(const uint8_t *p, size_t len, struct header *out)
 
 		if (exif16(p + at, big) != 0x112)
 			continue;
-		if (exif16(p + at + 2, big) == 3 && value >= 1 && value <= 8)
+		if (exif16(p + at + 2, big) == 3 && exif32(p + at + 4, big) == 1 && value >= 1 &&
+		    value <= 8)
 			out->orientation = value;
 		return;
 	}
@@ -124,7 +126,9 @@ static int jpeg_read(const uint8_t *p, size_t len, struct header *out)
 				return ERR_SYNTAX;
 			header_grow(out, be16(p + at + 5), be16(p + at + 3));
 		}
-		if (marker == 0xe1 && size >= 8 && memcmp(p + at + 2, "Exif\0\0", 6) == 0)
+		/* What stands behind the first scan browsers do not see; the byte behind Exif\0 is
+		 * padding of any value. */
+		if (marker == 0xe1 && !scans && size >= 8 && memcmp(p + at + 2, "Exif", 5) == 0)
 			exif_read(p + at + 2, size - 2, out);
 		at += size;
 		if (marker == 0xda) {
@@ -135,8 +139,50 @@ static int jpeg_read(const uint8_t *p, size_t len, struct header *out)
 	}
 }
 
+/* The first gAMA or cHRM counts; a profile, or another word on the colours, is more than either. */
+struct png_colors {
+	uint32_t gamma;
+	bool has_points, overruled;
+};
+
+/* A chunk before the pixels. */
+static void png_take(const uint8_t *name, const uint8_t *body, uint32_t size, bool plain_rgb,
+		     struct png_colors *c, struct header *out)
+{
+	static const char *const stronger[] = { "iCCP", "sRGB", "cICP" };
+	unsigned i;
+
+	for (i = 0; i < ARRAY_SIZE(stronger); i++)
+		if (memcmp(name, stronger[i], 4) == 0)
+			c->overruled = true;
+	if (memcmp(name, "gAMA", 4) == 0 && size == 4 && !c->gamma) {
+		c->gamma = be32(body);
+	} else if (memcmp(name, "cHRM", 4) == 0 && size == 32 && !c->has_points) {
+		c->has_points = true;
+		for (i = 0; i < 8; i++)
+			out->png.points[i] = be32(body + 4 * i);
+	} else if (memcmp(name, "tRNS", 4) == 0 && size == 6 && plain_rgb && !out->png.has_key) {
+		out->png.has_key = true;
+		for (i = 0; i < 3; i++)
+			out->png.key[i] = body[2 * i + 1];
+	} else if (memcmp(name, "eXIf", 4) == 0 && size >= 4 && memcmp(body, "Exif", 4) != 0) {
+		exif_read(body, size, out);
+	}
+}
+
+static void png_choose_colors(const struct png_colors *c, struct header_png *out)
+{
+	static const uint32_t srgb[8] = { 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000 };
+
+	if (!c->overruled)
+		out->gamma = c->gamma;
+	if (!c->has_points)
+		memcpy(out->points, srgb, sizeof(srgb));
+}
+
 static int png_read(const uint8_t *p, size_t len, struct header *out)
 {
+	struct png_colors colors = { 0 };
 	size_t at = 8;
 	bool data = false;
 
@@ -151,10 +197,13 @@ static int png_read(const uint8_t *p, size_t len, struct header *out)
 			return ERR_SYNTAX;
 		if (memcmp(p + at + 4, "IDAT", 4) == 0)
 			data = true;
-		if (memcmp(p + at + 4, "eXIf", 4) == 0)
-			exif_read(p + at + 8, size, out);
-		if (memcmp(p + at + 4, "IEND", 4) == 0)
+		if (!data)
+			png_take(p + at + 4, p + at + 8, size, p[24] == 8 && p[25] == 2, &colors,
+				 out);
+		if (memcmp(p + at + 4, "IEND", 4) == 0) {
+			png_choose_colors(&colors, &out->png);
 			return data ? 0 : ERR_SYNTAX;
+		}
 		at += 12 + (size_t)size;
 	}
 	return ERR_SYNTAX;
@@ -188,7 +237,13 @@ static int gif_read(const uint8_t *p, size_t len, struct header *out)
 		return ERR_SYNTAX;
 	header_grow(out, le16(p + 6), le16(p + 8));
 	at = 13 + gif_table(p[10]);
-	while (at < len && p[at] == '!') {
+	/* Decoders skip what is neither a block nor the end, as the format's first edition has it.
+	 */
+	while (at < len && p[at] != ',' && p[at] != ';') {
+		if (p[at] != '!') {
+			at++;
+			continue;
+		}
 		if (len - at < 2)
 			return ERR_SYNTAX;
 		at = gif_skip_blocks(p, len, at + 2);

@@ -17,6 +17,8 @@
 #include "scaler/loss.h"
 #include "scaler/reduce.h"
 
+#define PIXELS_MANY 16 /* the last of them, whole or not, does not matter */
+
 #define WARNINGS_MAX 1000 /* damaged all over; GraphicsMagick gives up there, too */
 
 struct jpeg {
@@ -60,6 +62,11 @@ static bool is_plain(const struct jpeg_decompress_struct *lib)
 	       (lib->jpeg_color_space == JCS_YCbCr || lib->jpeg_color_space == JCS_RGB);
 }
 
+bool jpeg_ends_well(uint32_t side, unsigned by)
+{
+	return side % by == 0 || side / by >= PIXELS_MANY;
+}
+
 /* The smallest eighths that are not below twice the size wanted. */
 static void choose_scale(struct jpeg_decompress_struct *lib, uint32_t width, uint32_t height)
 {
@@ -68,20 +75,27 @@ static void choose_scale(struct jpeg_decompress_struct *lib, uint32_t width, uin
 	lib->scale_num = 1;
 	for (lib->scale_denom = 1; lib->scale_denom < 8 && 2 * lib->scale_denom <= most;)
 		lib->scale_denom *= 2;
+	while (!jpeg_ends_well(lib->image_width, lib->scale_denom) ||
+	       !jpeg_ends_well(lib->image_height, lib->scale_denom))
+		lib->scale_denom /= 2;
 	/* Colours are averaged anyway where the picture is made smaller. */
 	lib->do_fancy_upsampling = lib->scale_denom == 1 && most < 2;
 	lib->out_color_space = JCS_RGB;
 	jpeg_calc_output_dimensions(lib);
 }
 
-/* Rows are averaged to that size; a file that lies about its own may have less. */
+/* Rows are averaged to that size; a file that lies about its own may have less. Where the picture
+ * ends within a pixel of the smaller one, the rest of that is padding of the file's. */
 static int open_reduce(struct jpeg *j, uint32_t width, uint32_t height)
 {
 	uint32_t w = j->lib.output_width, h = j->lib.output_height;
 
 	j->row = malloc((size_t)w * 3);
-	return j->row ? reduce_init(&j->reduce, w, h, MIN_OF(w, width), MIN_OF(h, height), 3)
-		      : ERR_NOMEM;
+	if (!j->row || reduce_init(&j->reduce, w, h, MIN_OF(w, width), MIN_OF(h, height), 3))
+		return ERR_NOMEM;
+	reduce_cut(&j->reduce, j->lib.image_width * 8 / j->lib.scale_denom,
+		   j->lib.image_height * 8 / j->lib.scale_denom);
+	return 0;
 }
 
 /* All that may end in on_error(). */

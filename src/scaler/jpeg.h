@@ -13,6 +13,10 @@
 
 #include "base/util.h"
 
+/* Can a side be decoded to that part of it? The last pixel then stands for what the picture has
+ * there and for padding; among few it would be seen. */
+bool jpeg_ends_well(uint32_t side, unsigned by);
+
 /*
  * Grey, YCbCr or RGB, made as large as width x height (not larger than the file's, not 0), with its
  * ICC profile. NULL: not decodable, pixels are missing, or *not_plain_out. The caller destroys it.

@@ -16,22 +16,30 @@
 
 #define PART 256u
 
-static uint32_t edge(uint32_t i, uint32_t size, uint32_t new_size)
+static uint32_t edge(uint32_t i, uint32_t parts, uint32_t new_size)
 {
-	return (uint32_t)((uint64_t)i * size * PART / new_size);
+	return (uint32_t)((uint64_t)i * parts / new_size);
+}
+
+static void set_edges(struct reduce *r)
+{
+	uint32_t i;
+
+	for (i = 0; i <= r->new_width; i++)
+		r->edges[i] = edge(i, r->width_parts, r->new_width);
 }
 
 int reduce_init(struct reduce *r, uint32_t width, uint32_t height, uint32_t new_width,
 		uint32_t new_height, unsigned channels)
 {
-	uint32_t i;
-
 	BUG_ON(new_width > width || new_height > height || !new_width || !new_height);
 	*r = (struct reduce){ .width = width,
 			      .height = height,
 			      .new_width = new_width,
 			      .new_height = new_height,
-			      .channels = channels };
+			      .channels = channels,
+			      .width_parts = width * PART,
+			      .height_parts = height * PART };
 	r->edges = calloc((size_t)new_width + 1, sizeof(*r->edges));
 	r->row = calloc((size_t)new_width * channels, sizeof(*r->row));
 	r->sums = calloc((size_t)new_width * channels, sizeof(*r->sums));
@@ -40,9 +48,19 @@ int reduce_init(struct reduce *r, uint32_t width, uint32_t height, uint32_t new_
 		reduce_fini(r);
 		return ERR_NOMEM;
 	}
-	for (i = 0; i <= new_width; i++)
-		r->edges[i] = edge(i, width, new_width);
+	set_edges(r);
 	return 0;
+}
+
+void reduce_cut(struct reduce *r, uint32_t width_eighths, uint32_t height_eighths)
+{
+	uint32_t w = width_eighths * (PART / 8), h = height_eighths * (PART / 8);
+
+	BUG_ON(r->y || w > r->width * PART || w <= (r->width - 1) * PART || h > r->height * PART ||
+	       h <= (r->height - 1) * PART);
+	r->width_parts = w;
+	r->height_parts = h;
+	set_edges(r);
 }
 
 void reduce_fini(struct reduce *r)
@@ -156,7 +174,7 @@ void reduce_add(struct reduce *r, const uint8_t *row)
 	r->y++;
 	reduce_across(r, row);
 	while (r->new_y < r->new_height) {
-		uint32_t end = edge(r->new_y + 1, r->height, r->new_height);
+		uint32_t end = edge(r->new_y + 1, r->height_parts, r->new_height);
 
 		if (end > bottom) {
 			reduce_down(r, bottom - top);

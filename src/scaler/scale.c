@@ -22,6 +22,7 @@
 #include "scaler/jpeg.h"
 #include "scaler/loss.h"
 #include "scaler/placeholder.h"
+#include "scaler/png.h"
 #include "scaler/reduce.h"
 #include "scaler/samples.h"
 #include "scaler/scans.h"
@@ -118,7 +119,8 @@ static uint8_t *scale_thin(const struct picture_request *req, const struct heade
 	encode_fit(h->width, h->height, req->width, req->height, &w, &ht);
 	encode_fit(h->width, h->height, req->height, req->width, &w_turned, &h_turned);
 	if (h->width / 8 < MAX_OF(w, w_turned) * SCALE_DCT_MARGIN ||
-	    h->height / 8 < MAX_OF(ht, h_turned) * SCALE_DCT_MARGIN)
+	    h->height / 8 < MAX_OF(ht, h_turned) * SCALE_DCT_MARGIN ||
+	    !jpeg_ends_well(h->width, 8) || !jpeg_ends_well(h->height, 8))
 		return NULL;
 	return scans_thin(p, *len, len);
 }
@@ -209,7 +211,12 @@ static Image *scale_open(const struct picture_request *req, const struct hint *h
 	}
 	if (req->format == PICTURE_WEBP)
 		return scale_decode_webp(req, hint, p, len, h);
-	return scale_decode(req, hint, p, len);
+	image = scale_decode(req, hint, p, len);
+	if (image && h->png.has_key && !png_apply_key(image, h->png.key)) {
+		DestroyImageList(image);
+		return NULL;
+	}
+	return image;
 }
 
 /* Replaces *image by what f made of it; false when f failed. */
@@ -222,8 +229,9 @@ static bool scale_replace(Image **image, Image *made)
 	return true;
 }
 
-/* To sRGB by the picture's own profile; a profile that does not work is ignored. */
-static void scale_colors(Image *image)
+/* To sRGB by the picture's own profile, or by what a PNG says without one; a profile that does not
+ * work is ignored. */
+static void scale_colors(Image *image, const struct header *h)
 {
 	size_t len = 0;
 	unsigned char *profile = NULL;
@@ -236,6 +244,8 @@ static void scale_colors(Image *image)
 			free(profile);
 		}
 		(void)ProfileImage(image, "ICM", NULL, 0, MagickFalse);
+	} else if (h->png.gamma) {
+		png_to_srgb(image, &h->png);
 	}
 	if (!IsRGBCompatibleColorspace(image->colorspace))
 		(void)TransformColorspace(image, RGBColorspace);
@@ -334,7 +344,7 @@ static enum picture_status scale_image(Image **image, const struct header *h,
 		     ? scale_place(image, h, req, &ex)
 		     : scale_shrink(image, h, req, &ex);
 	if (ok) {
-		scale_colors(*image);
+		scale_colors(*image, h);
 		if (orientation > TopLeftOrientation && orientation <= LeftBottomOrientation)
 			ok = scale_replace(image, AutoOrientImage(*image, orientation, &ex));
 	}

@@ -8,6 +8,7 @@ exiftool, not by our own code. tests/unit/test_sandbox.c proves what a child can
 import fcntl
 import io
 import os
+import random
 import select
 import signal
 import socket
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from harness import heif, stills
 
@@ -380,6 +381,120 @@ def test_alpha(scaler, tmp_path):
     res = scaler.scale(data, PNG, AS_JPEG)
     out = assert_clean(res, tmp_path)
     assert near(out.getpixel((20, 60)), (255, 255, 255)) and near(out.getpixel((100, 60)), (0, 0, 255))
+
+
+@pytest.mark.parametrize('depth', [8, 16])
+@pytest.mark.parametrize('mode', ['L', 'RGB'])
+def test_transparent_colour(scaler, tmp_path, mode, depth):
+    """tRNS without a palette: that very colour is transparent, its neighbour is not."""
+    key_color, other = ((200, 30, 31), (200, 30, 32)) if mode == 'RGB' else ((200,), (201,))
+    for size in ((300, 200), (30, 20)):
+        im = Image.new(mode, size, key_color)
+        im.paste(other, (size[0] // 2, 0, *size))
+        key = struct.pack(f'>{len(mode)}H', *(v * (257 if depth == 16 else 1) for v in key_color))
+        res = scaler.scale(stills.png(im, [(b'tRNS', key)], depth=depth), PNG)
+        out = assert_clean(res, tmp_path).convert('RGBA')
+        at = (out.width - 2, 2)
+        assert out.getpixel((2, 2))[3] == 0 and out.getpixel(at)[3] == 255
+        assert near(out.getpixel(at), other if mode == 'RGB' else other * 3, 4)
+        res = scaler.scale(stills.png(im, [(b'tRNS', key[:-1])], [(b'tRNS', key)], depth), PNG)
+        assert res.status == OK and res.image().convert('RGBA').getchannel('A').getextrema() == (255, 255)
+
+
+def gama(value):
+    return b'gAMA', struct.pack('>I', value)
+
+
+def chrm(*points):
+    return b'cHRM', struct.pack('>8I', *points)
+
+
+SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+DISPLAY_P3 = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+SWAPPED = (*SRGB[:2], *SRGB[6:8], *SRGB[4:6], *SRGB[2:4])       # what it calls red is blue
+NAMED = b'sRGB', b'\0'
+# Chunks; what (128, 40, 127) becomes. The figures are Chromium's.
+PNG_COLORS = [([gama(100000)], (188, 110, 187)), ([gama(55556)], (146, 53, 145)), ([gama(220000)], (222, 175, 222)),
+              ([gama(45455)], (128, 40, 127)), ([gama(0)], (128, 40, 127)), ([chrm(*SWAPPED)], (128, 40, 127)),
+              ([gama(45455), chrm(*DISPLAY_P3)], (141, 23, 132)), ([chrm(*SWAPPED), gama(45455)], (127, 35, 128)),
+              ([gama(45455), chrm(*SRGB)], (128, 40, 127)), ([NAMED, gama(100000)], (128, 40, 127)),
+              ([gama(100000), chrm(*SWAPPED), NAMED], (128, 40, 127)), ([gama(100000), gama(45455)], (188, 110, 187))]
+
+
+@pytest.mark.parametrize('chunks,want', PNG_COLORS)
+def test_png_colours_without_a_profile(scaler, tmp_path, chunks, want):
+    for mode, size in (('RGB', (200, 130)), ('RGB', (20, 13)), ('RGBA', (200, 130))):
+        res = scaler.scale(stills.png(Image.new(mode, size, (128, 40, 127)), chunks), PNG, AS_PNG)
+        assert near(assert_clean(res, tmp_path).convert('RGB').getpixel((5, 5)), want, 2)
+    if chunks[0][0] == b'gAMA' and len(chunks) == 1:
+        res = scaler.scale(stills.png(Image.new('L', (200, 130), 128), chunks), PNG, AS_PNG)
+        assert near(assert_clean(res, tmp_path).convert('RGB').getpixel((5, 5)), want[:1] * 3, 2)
+        palette = save(Image.new('RGB', (20, 13), (128, 40, 127)).quantize(4), 'PNG')
+        res = scaler.scale(palette[:33] + stills.png_chunk(*chunks[0]) + palette[33:], PNG, AS_PNG)
+        assert near(assert_clean(res, tmp_path).convert('RGB').getpixel((5, 5)), want, 2)
+
+
+def test_png_colours_that_make_no_sense(scaler):
+    rng = random.Random(5)
+    some = [0, 1, 2, 33333, 100000, 0x7fffffff, 0x80000000, 0xffffffff]
+    for values in [[v] * 9 for v in some] + [[rng.choice(some + [rng.randrange(200000)]) for _ in range(9)] for _ in range(150)]:
+        assert scaler.scale(stills.png(Image.new('RGB', (8, 8), 'red'), [gama(values[0]), chrm(*values[1:])]), PNG).status == OK
+        assert scaler.scale(stills.png(Image.new('RGB', (8, 8), 'red'), [gama(55000), chrm(*values[1:])]), PNG).status == OK
+
+
+@pytest.mark.parametrize('size', [(4000, 20), (20, 4000), (3001, 33), (2049, 1025), (1601, 9)])
+def test_jpegs_that_end_within_a_block(scaler, size):
+    """Decoded at an eighth the last row stands for less than eight: it must not count for as much as the others."""
+    im = Image.linear_gradient('L').resize(size).convert('RGB')
+    im.paste((255, 60, 0), (0, 0, size[0] // 2, size[1] // 2))
+    data = save(im, 'JPEG', quality=95)
+    out = scaler.scale(data, JPEG, AS_PNG, max_bytes=60000).image().convert('RGB')
+    small = Image.open(io.BytesIO(data)).convert('RGB').resize(out.size, Image.BOX)
+    assert max(ImageStat.Stat(ImageChops.difference(out, small)).mean) < 2
+
+
+def tiff(orientation, count=1):
+    return b'II*\0' + struct.pack('<IHHHIHHI', 8, 1, 0x112, 3, count, orientation, 0, 0)
+
+
+def app1(body):
+    return b'\xff\xe1' + struct.pack('>H', len(body) + 2) + body
+
+
+def test_which_orientation_counts(scaler):
+    """The first EXIF block before the pixels, whatever it says: as browsers do it."""
+    plain = save(corners(), 'JPEG')
+    block = app1(b'Exif\0\0' + tiff(6))
+    at = plain.index(b'\xff\xda')
+    twice = save(corners(), 'JPEG', progressive=True)
+    second = twice.index(b'\xff\xda', twice.index(b'\xff\xda') + 2)
+    for data, turned in [(plain[:2] + block + plain[2:], True), (plain[:at] + block + plain[at:], True),
+                         (plain[:2] + app1(b'Exif\0\xff' + tiff(6)) + plain[2:], True),
+                         (plain[:2] + b'\xff\xff\xff' + block + plain[2:], True),
+                         (plain[:-2] + block + plain[-2:], False), (twice[:second] + block + twice[second:], False),
+                         (plain[:2] + app1(b'Exif\0\0' + tiff(0)) + block + plain[2:], False),
+                         (plain[:2] + app1(b'Exif\0\0junk') + block + plain[2:], False),
+                         (plain[:2] + app1(b'Exif\0\0' + tiff(6, 2)) + plain[2:], False),
+                         (plain[:2] + app1(b'http://ns.adobe.com/xap/1.0/\0') + block + plain[2:], True)]:
+        res = scaler.scale(data, JPEG)
+        assert res.status == OK and ((res.ow, res.oh) == (240, 320)) == turned
+        assert_corners(res.image(), SIDES[6 if turned else 1])
+    for before, behind, turned in [([(b'eXIf', tiff(6))], [], True), ([(b'eXIf', b'Exif\0\0' + tiff(6))], [], False),
+                                   ([], [(b'eXIf', tiff(6))], False), ([(b'eXIf', tiff(3))] * 2 + [(b'eXIf', b'')], [], None)]:
+        res = scaler.scale(stills.png(corners(), before, behind), PNG)
+        assert res.status == OK and ((res.ow, res.oh) == (240, 320)) == bool(turned)
+        assert_corners(res.image(), SIDES[3 if turned is None else 6 if turned else 1])
+
+
+def test_gif_with_junk_between_its_blocks(scaler):
+    data = save(corners(), 'GIF')
+    at = 13 + (3 << (data[10] & 7) + 1)
+    for junk in (b'\0\0\0', b'x' * 300):
+        res = scaler.scale(data[:at] + junk + data[at:], GIF)
+        assert res.status == OK
+        assert_corners(res.image())
+    assert scaler.scale(data[:at] + b';' + data[at:], GIF).status == FAILED
+    assert scaler.scale(data[:at] + b'\0' * 300, GIF).status == FAILED
 
 
 def test_animation_first_frame(scaler, tmp_path):

@@ -134,6 +134,28 @@ static void reduced_pixels_are_means(void **state UNUSED)
 		}
 }
 
+/* Of 2.5 by 1.25 pixels the last ones count as much as they are there. */
+static void reduced_pixels_are_cut(void **state UNUSED)
+{
+	static const uint8_t rows[2][9] = { { 100, 0, 0, 50, 0, 0, 200, 0, 0 },
+					    { 0, 100, 0, 0, 50, 0, 0, 200, 0 } };
+	struct reduce r;
+
+	assert_int_equal(reduce_init(&r, 3, 2, 1, 1, 3), 0);
+	reduce_cut(&r, 20, 10);
+	reduce_add(&r, rows[0]);
+	reduce_add(&r, rows[1]);
+	assert_memory_equal(r.pixels, ((uint8_t[]){ 80, 20, 0 }), 3);
+	reduce_fini(&r);
+	assert_int_equal(reduce_init(&r, 3, 2, 3, 2, 3), 0);
+	reduce_cut(&r, 17, 9);
+	reduce_add(&r, rows[0]);
+	reduce_add(&r, rows[1]);
+	assert_int_equal(r.new_y, 2);
+	assert_in_range(r.pixels[6], 50, 200);
+	reduce_fini(&r);
+}
+
 /* What is not seen has no colour. */
 static void reduced_alpha(void **state UNUSED)
 {
@@ -285,6 +307,7 @@ int main(void)
 		cmocka_unit_test(flipped_bytes_do_no_harm),
 		cmocka_unit_test(too_many_scans),
 		cmocka_unit_test(reduced_pixels_are_means),
+		cmocka_unit_test(reduced_pixels_are_cut),
 		cmocka_unit_test(reduced_alpha),
 		cmocka_unit_test(heif_sizes_are_the_largest),
 		cmocka_unit_test(samples_scale_to_every_output),

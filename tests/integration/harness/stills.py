@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Pictures that Pillow does not write: bitmaps with masks and run lengths, animated WebP by hand."""
+"""Pictures that Pillow does not write: bitmaps with masks and run lengths, animated WebP, PNG's chunks by hand."""
 import functools
 import io
 import struct
+import zlib
 
 ALPHA = (0xff0000, 0xff00, 0xff, 0xff000000)
 FROM_LEFT = (0xff000000, 0xff0000, 0xff00, 0xff)                # red is the first from the left
@@ -87,3 +88,20 @@ def animation(canvas, frames, flags=0x12, before=b'', behind=b'', first=b''):
     body = (b'WEBP' + first + chunk(b'VP8X', bytes([flags, 0, 0, 0]) + le24(canvas[0] - 1) + le24(canvas[1] - 1)) + before +
             chunk(b'ANIM', bytes([0, 255, 0, 255, 0, 0])) + b''.join(frames) + behind)
     return chunk(b'RIFF', body)
+
+
+def png_chunk(kind, body):
+    return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+
+
+def png(im, before=(), behind=(), depth=8):
+    """im (L, RGB or RGBA) with (name, body) of chunks before and behind its pixels."""
+    color = {'L': 0, 'RGB': 2, 'RGBA': 6}[im.mode]
+    size = im.width * len(im.mode)
+    data = im.tobytes()
+    rows = [data[y * size:(y + 1) * size] for y in range(im.height)]
+    if depth == 16:
+        rows = [bytes(v for v in row for _ in range(2)) for row in rows]
+    return (b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', struct.pack('>IIBBBBB', *im.size, depth, color, 0, 0, 0)) +
+            b''.join(png_chunk(*c) for c in before) + png_chunk(b'IDAT', zlib.compress(b''.join(b'\0' + r for r in rows))) +
+            b''.join(png_chunk(*c) for c in behind) + png_chunk(b'IEND', b''))
