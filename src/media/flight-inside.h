@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * flight-inside - what flight.c, flight-scale.c and flight-offer.c know of each other. Not for
- * anybody else.
+ * flight-inside - what flight.c, flight-*.c and flights.c know of each other. Not for anybody else.
  */
 #pragma once
 
@@ -83,25 +82,58 @@ struct waiter {
 	struct cid_claim claim;
 };
 
-/* --- flight.c -------------------------------------------------------------------------- */
+/* --- flight.c --------------------------------------------------------------------------- */
 
 /* In the queue; NULL when out of memory. */
 struct flight *flight_new(struct flights *all, const struct target *t, const struct job *j,
 			  const struct cache_key *key) MUSTCHECK;
+/* Out of everything it is in, whatever its state; waiters are answered or gone before. */
 void flight_free(struct flight *f);
+/* One whose result may be kept; NULL: none. */
 struct flight *flight_find(struct flights *all, const struct cache_key *key) MUSTCHECK;
+
+/* --- flight-wait.c ---------------------------------------------------------------------- */
+
+/* One more waiter, in the client's list as well: 0, ERR_FULL, ERR_NOMEM. */
 int flight_join(struct flight *f, void *client, struct list *waiters,
 		const struct job *j) MUSTCHECK;
-/* Both answer all waiters and free f. */
+/* Answers all waiters and frees f. */
 void flight_finish(struct flight *f, const struct job_result *r);
-void flight_fail(struct flight *f, enum job_status status);
+/* Answers one job, counted; to_box: the box may serve it. */
 void flights_reply(struct flights *all, void *client, uint64_t id, bool to_box,
 		   const struct job_result *result);
 void flights_refuse(struct flights *all, void *client, uint64_t id, enum job_status status);
+
+/* --- flight-end.c ----------------------------------------------------------------------- */
+
+/*
+ * Milliseconds for which a failure is remembered: only what the host or the picture is to blame
+ * for. gone: the host said that there is nothing any more.
+ */
+uint64_t flight_failure_ttl(const struct conf_cache *c, enum job_status status, bool gone);
 /* One stage of its way is over. */
 void flight_note(struct flight *f, enum histogram_id stage);
-/* Into both caches, and to all waiters; frees f. */
+/* Into both caches, and to all waiters; both free f. */
+void flight_fail(struct flight *f, enum job_status status);
 void flight_succeed(struct flight *f, struct job_result *r);
+
+/* --- flight-share.c --------------------------------------------------------------------- */
+
+/* Asks other machines by way of the shared cache, out of the queue meanwhile; false: no use. */
+bool flight_share(struct flight *f, const struct job *j) MUSTCHECK;
+/* For other machines, for ttl milliseconds, if they may have it. */
+void flight_share_result(struct flight *f, const struct job_result *r, uint64_t ttl);
+
+/* --- flight-fetch.c --------------------------------------------------------------------- */
+
+/* As far as the limits go for what is fetched at once. */
+bool flight_may_start(const struct flight *f);
+/* Out of the queue, if it is there, and begins to fetch; may free f. */
+void flight_start(struct flight *f);
+/* Takes a place in the queue, and starts if it may: JOB_OK, and f may be gone; else it is not. */
+enum job_status flight_go(struct flight *f) MUSTCHECK;
+/* Of the event next, arg is the flights: starts what may start. */
+void flights_on_next(evutil_socket_t fd, short what, void *arg);
 
 /* --- flight-scale.c -------------------------------------------------------------------- */
 
