@@ -329,7 +329,7 @@ static struct line *shared_line(struct shared *s)
 	redisAsyncContext *ctx;
 	struct line *l;
 
-	if (s->line || !shared_is_named(s))
+	if (s->line || !s->on || !shared_is_named(s))
 		return s->line;
 	ctx = s->where.path[0] ? redisAsyncConnectUnix(s->where.path)
 			       : redisAsyncConnect(s->address, s->where.port);

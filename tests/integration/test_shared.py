@@ -384,3 +384,24 @@ def test_reload_turns_it_on_and_off(plain, start, upstream, media):
     assert daemon.ctl('reload').returncode == 0
     through(daemon, upstream, media.put(pictures.png()))
     assert len(plain.values()) == 1 and daemon.metric(FAILURES) == 0
+
+
+def test_switched_off_while_another_is_waited_for(plain, pair, upstream, media):
+    """Between two looks nothing is under way, and the next one finds no cache to look in."""
+    a, b = pair(plain.url, {'listen.main.hold': '10s'})
+    url, gate = media.gate(pictures.png())
+    session, other = Session(a.port, upstream), Session(b.port, upstream)
+    sent = picture(url)
+    session.client.send(sent)
+    wait_for(lambda: count(media, url) == 1, 'one fetches')
+    waits = b.role('media')
+    other.client.send(sent)
+    b.wait_metric('inset_cache_requests_total{result="miss"}', 1)
+    b.conf.write_text(b.conf.read_text().replace(plain.url, ''))
+    assert b.ctl('reload').returncode == 0
+    wait_for(lambda: count(media, url) == 2, 'the other fetches as well')
+    gate.set()
+    for each in (session, other):
+        check_thumbnail(sent, each.server.until(b'</message>'))
+        each.close()
+    assert b.role('media') == waits, 'still the same process'
