@@ -85,7 +85,9 @@ void lane_on_start(struct lane *l, const uint8_t *p, size_t len)
 							   : unit_classify_plain(&t, l->ctx));
 	if (l->kind == UNIT_IQ) {
 		l->iq_type = (uint8_t)unit_iq_type(&t);
-	} else if (l->kind > UNIT_IQ) {
+	} else if (l->kind < UNIT_IQ) {
+		l->valid = !tag_span_is(tag_attr(&t, "type"), "error");
+	} else {
 		l->awaits = l->kind == UNIT_FEATURES && awaited;
 		l->valid = l->kind == UNIT_DIALBACK_RESULT &&
 			   tag_span_is(tag_attr(&t, "type"), "valid");

@@ -73,7 +73,7 @@ struct lane {
 	uint8_t iq_type; /* enum iq_type of it */
 	bool wanted;     /* ... which the filters want */
 	bool awaited;    /* ... for which one of them waits */
-	bool valid;      /* ... which is a dialback result type='valid' */
+	bool valid;      /* ... which is a dialback result type='valid', or a stanza but no error */
 	bool torn;       /* part of an unfinished tag has left */
 	bool blocked;    /* emit() said so */
 	bool headed;     /* a stream header has passed */

@@ -137,8 +137,11 @@ int lanes_on_end(struct lane *l)
 		return s2c ? lanes_go_opaque(b, l) : 0;
 	case UNIT_MESSAGE:
 	case UNIT_PRESENCE:
-		/* To whom the server sends these has logged in, were it by XEP-0078. */
-		if (s2c && !b->authenticated)
+		/*
+		 * To whom the server sends these has logged in, were it by XEP-0078. By an error it
+		 * may refuse a stanza that came before the login (Openfire does).
+		 */
+		if (s2c && l->valid && !b->authenticated)
 			b->authenticated = b->resumed = true;
 		break;
 	case UNIT_IQ:

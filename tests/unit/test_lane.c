@@ -486,6 +486,56 @@ static void test_filters_wait_for_the_login(void **state)
 	result(fake_waiting_n - 1, false);
 }
 
+/* Each way in that a server may let its peers have, by the server's word alone. */
+static void test_who_has_logged_in(void **state)
+{
+#define STREAM(ns)                                                        \
+	"<stream:stream xmlns:stream='http://etherx.jabber.org/streams' " \
+	"xmlns:db='jabber:server:dialback' xmlns='" ns "' version='1.0'>"
+	static const char client[] = STREAM("jabber:client"), server[] = STREAM("jabber:server"),
+			  component[] = STREAM("jabber:component:accept");
+	static const struct {
+		const char *header, *word;
+		bool in;
+	} ways[] = {
+		{ client, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", true },
+		{ client, "<success xmlns='urn:xmpp:sasl:2'><a/></success>", true },
+		{ client, "<message/>", true },
+		{ client, "<presence type='unavailable'/>", true },
+		{ client, "<message type='error'/>", false },
+		{ client, "<iq type='result' id='1'/>", false },
+		{ client, "<continue xmlns='urn:xmpp:sasl:2'/>", false },
+		{ client, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", false },
+		{ client, "<success/>", false },
+		{ server, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", true },
+		{ server, "<db:result type='valid' from='a' to='b'/>", true },
+		{ server, "<db:result type='invalid' from='a' to='b'/>", false },
+		{ server, "<db:result type='error' from='a' to='b'/>", false },
+		{ server, "<db:verify type='valid' from='a' to='b' id='1'/>", false },
+		{ component, "<handshake/>", true },
+	};
+	static const char picture[] = "<message from='a@b/c'><x xmlns='jabber:x:oob'/></message>";
+	size_t i, runs;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		end();
+		begin();
+		runs = fake_runs;
+		put(LANE_C2S, ways[i].header);
+		put(LANE_S2C, ways[i].header);
+		put(LANE_C2S, ways[i].word);
+		assert_false(t.lanes.authenticated);
+		put(LANE_S2C, ways[i].word);
+		assert_int_equal(t.lanes.authenticated, ways[i].in);
+		put(LANE_C2S, picture);
+		assert_int_equal(fake_runs, runs + ways[i].in);
+		if (ways[i].in)
+			result(fake_waiting_n - 1, false);
+	}
+#undef STREAM
+}
+
 /* XEP-0078: nothing but what the server sends tells that the login was good. */
 static void test_login_without_sasl(void **state)
 {
@@ -497,6 +547,8 @@ static void test_login_without_sasl(void **state)
 	put(LANE_S2C, "<iq type='result' id='1'/><iq type='error' id='2'/>");
 	put(LANE_C2S, PICTURE("1") "<presence/>");
 	assert_int_equal(fake_runs, runs);
+	assert_false(t.lanes.authenticated);
+	put(LANE_S2C, "<message type='error'/><presence type=\"error\"><a/></presence>");
 	assert_false(t.lanes.authenticated);
 	put(LANE_S2C, "<presence from='a@example.org/r' to='a@example.org/r'/>");
 	assert_true(t.lanes.authenticated);
@@ -868,6 +920,7 @@ int main(void)
 		TEST(test_before_authentication),
 		TEST(test_filters_wait_for_the_login),
 		TEST(test_login_without_sasl),
+		TEST(test_who_has_logged_in),
 		TEST(test_violation_releases_what_was_complete),
 		TEST(test_stream_namespace),
 		TEST(test_header_too_long_to_be_kept),
