@@ -192,14 +192,19 @@ def test_address_in_disguise(named, upstream, dns, media, trap, how):
     session.close()
 
 
-def test_names_that_look_like_addresses(named, upstream, dns, trap):
+def test_names_that_look_like_addresses(named, upstream, dns, media, trap):
     """Harmless ones: what is before the path's first mark is asked for, and nothing else."""
     session = Session(named.port, upstream)
-    for url, host in (('http://127.0.0.1%2eexample.test:{}/', '127.0.0.1.example.test'),
-                      ('http://query.example.test?@127.0.0.1/', 'query.example.test'),
+    encoded = f'http://127.0.0.1%2eexample.test:{trap.port}/'
+    for url, host in (('http://query.example.test?@127.0.0.1/', 'query.example.test'),
                       ('http://xn--80ak6aa92e.test:{}/', 'xn--80ak6aa92e.test')):
         session.c2s(picture(url.format(trap.port)))
         assert dns.asked[host, A] >= 1, url
+    # In a message rules would not see which host that is; in a redirect they are not asked.
+    session.c2s(picture(encoded))
+    assert not dns.asked['127.0.0.1.example.test', A]
+    session.c2s(picture(media.put(lambda handler: handler.reply(302, b'', headers=[('Location', encoded)]))))
+    assert dns.asked['127.0.0.1.example.test', A] >= 1
     assert trap.is_untouched()
     session.close()
 
