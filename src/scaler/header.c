@@ -237,13 +237,7 @@ static int gif_read(const uint8_t *p, size_t len, struct header *out)
 		return ERR_SYNTAX;
 	header_grow(out, le16(p + 6), le16(p + 8));
 	at = 13 + gif_table(p[10]);
-	/* Decoders skip what is neither a block nor the end, as the format's first edition has it.
-	 */
-	while (at < len && p[at] != ',' && p[at] != ';') {
-		if (p[at] != '!') {
-			at++;
-			continue;
-		}
+	while (at < len && p[at] == '!') {
 		if (len - at < 2)
 			return ERR_SYNTAX;
 		at = gif_skip_blocks(p, len, at + 2);

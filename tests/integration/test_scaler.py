@@ -486,17 +486,6 @@ def test_which_orientation_counts(scaler):
         assert_corners(res.image(), SIDES[3 if turned is None else 6 if turned else 1])
 
 
-def test_gif_with_junk_between_its_blocks(scaler):
-    data = save(corners(), 'GIF')
-    at = 13 + (3 << (data[10] & 7) + 1)
-    for junk in (b'\0\0\0', b'x' * 300):
-        res = scaler.scale(data[:at] + junk + data[at:], GIF)
-        assert res.status == OK
-        assert_corners(res.image())
-    assert scaler.scale(data[:at] + b';' + data[at:], GIF).status == FAILED
-    assert scaler.scale(data[:at] + b'\0' * 300, GIF).status == FAILED
-
-
 def test_animation_first_frame(scaler, tmp_path):
     frames = [corners(order='rbgw'), corners(order='wwww'), corners(order='gggg')]
     res = scaler.scale(save(frames[0], 'GIF', save_all=True, append_images=frames[1:]), GIF)
