@@ -251,6 +251,61 @@ static void scale_colors(Image *image, const struct header *h)
 		(void)TransformColorspace(image, RGBColorspace);
 }
 
+static void put_row(const Image *image, const PixelPacket *from, uint8_t *to)
+{
+	unsigned long x;
+
+	for (x = 0; x < image->columns; x++) {
+		*to++ = ScaleQuantumToChar(from[x].red);
+		*to++ = ScaleQuantumToChar(from[x].green);
+		*to++ = ScaleQuantumToChar(from[x].blue);
+		if (image->matte)
+			*to++ = ScaleQuantumToChar(MaxRGB - from[x].opacity);
+	}
+}
+
+static Image *scale_reduce_rgb(const Image *image, uint32_t width, uint32_t height,
+			       ExceptionInfo *ex)
+{
+	unsigned channels = image->matte ? 4 : 3;
+	uint8_t *row = malloc(image->columns * channels);
+	const unsigned char *profile;
+	struct reduce r = { 0 };
+	Image *made = NULL;
+	unsigned long y;
+	size_t len = 0;
+
+	if (row && reduce_init(&r, (uint32_t)image->columns, (uint32_t)image->rows, width, height,
+			       channels) == 0) {
+		for (y = 0; y < image->rows; y++) {
+			const PixelPacket *p =
+				AcquireImagePixels(image, 0, (long)y, image->columns, 1, ex);
+
+			if (!p)
+				break;
+			put_row(image, p, row);
+			reduce_add(&r, row);
+		}
+		made = reduce_image(&r); /* NULL, when rows are missing */
+	}
+	profile = GetImageProfile(image, "ICM", &len);
+	if (made && profile && len)
+		(void)SetImageProfile(made, "ICM", profile, len);
+	reduce_fini(&r);
+	free(row);
+	return made;
+}
+
+/* ThumbnailImage() looks at some of many pixels only: of a screenshot's lines it loses some and
+ * doubles others. ResizeImage() takes three times as long. */
+static Image *scale_reduce(const Image *image, uint32_t width, uint32_t height, ExceptionInfo *ex)
+{
+	return IsRGBCompatibleColorspace(image->colorspace) && width <= image->columns &&
+			       height <= image->rows
+		       ? scale_reduce_rgb(image, width, height, ex)
+		       : ThumbnailImage(image, width, height, ex);
+}
+
 /* Of what was decoded, which may be less than the header says. */
 static bool scale_shrink(Image **image, const struct header *h, const struct picture_request *req,
 			 ExceptionInfo *ex)
@@ -263,7 +318,7 @@ static bool scale_shrink(Image **image, const struct header *h, const struct pic
 	scale_target(req, &decoded, &w, &ht);
 	if (w == decoded.width && ht == decoded.height)
 		return true;
-	return scale_replace(image, ThumbnailImage(*image, w, ht, ex));
+	return scale_replace(image, scale_reduce(*image, w, ht, ex));
 }
 
 /* A stretch of the canvas on the thumbnail: where it begins, and at least one pixel. */
@@ -293,7 +348,7 @@ static bool scale_place(Image **image, const struct header *h, const struct pict
 	x = scale_stretch(h->left, (*image)->columns, h->width, w, &frame_w);
 	y = scale_stretch(h->top, (*image)->rows, h->height, ht, &frame_ht);
 	if ((*image)->columns != frame_w || (*image)->rows != frame_ht)
-		ok = scale_replace(image, ThumbnailImage(*image, frame_w, frame_ht, ex));
+		ok = scale_replace(image, scale_reduce(*image, frame_w, frame_ht, ex));
 	canvas = ok ? CloneImage(*image, w, ht, MagickTrue, ex) : NULL;
 	if (!canvas)
 		return false;

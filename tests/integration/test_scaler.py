@@ -453,6 +453,18 @@ def test_jpegs_that_end_within_a_block(scaler, size):
     assert max(ImageStat.Stat(ImageChops.difference(out, small)).mean) < 2
 
 
+def test_thin_lines_all_count(scaler):
+    """A screenshot's lines of one pixel: none lost, none doubled, whatever is written over them."""
+    im = Image.new('RGB', (1920, 1080), 'white')
+    for x in range(7, 1920, 41):
+        im.paste((0, 0, 0), (x, 0, x + 1, 1080))
+    for y in range(5, 1080, 37):
+        im.paste((255, 0, 0), (0, y, 1920, y + 1))
+    for kind, fmt, mode in (('PNG', PNG, 'RGB'), ('PNG', PNG, 'P'), ('PNG', PNG, 'RGBA'), ('GIF', GIF, 'P'), ('BMP', BMP, 'RGB')):
+        out = scaler.scale(save(im.convert(mode), kind), fmt, AS_PNG, max_bytes=60000).image().convert('RGB')
+        assert max(ImageStat.Stat(ImageChops.difference(out, im.resize(out.size, Image.BOX))).mean) < 1, (kind, mode)
+
+
 def tiff(orientation, count=1):
     return b'II*\0' + struct.pack('<IHHHIHHI', 8, 1, 0x112, 3, count, orientation, 0, 0)
 
